@@ -1,0 +1,108 @@
+"""Checks of single values, shared by settings and probes.
+
+Each returns the value to use or raises :exc:`ValueError` with the end of a sentence that began
+with the value's name. No message repeats a string value: it may be a secret in the wrong place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pkgutil
+import re
+import typing as t
+from collections.abc import Callable
+
+_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def seconds(value: object, *, zero: bool) -> float:
+    """Check a duration in seconds.
+
+    :param zero: whether 0 is a duration too.
+    """
+    limit = "at least 0" if zero else "above 0"
+    expected = f"must be a number of seconds (int or float), {limit}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{expected}, not {_type(value)}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{expected}, not {value} ({_type(value)})")
+    return float(value)
+
+
+def whole(value: object, *, least: int, most: int | None = None) -> int:
+    """Check a whole number within bounds, both included."""
+    limit = f"at least {least}" if most is None else f"from {least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"must be a whole number (int), {limit}, not {_type(value)}")
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"must be a whole number (int), {limit}, not {value} (int)")
+    return value
+
+
+def one_of(value: object, *choices: int) -> int:
+    """Check a value against the few that are allowed."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"must be {_either(choices)} (int), not {_type(value)}")
+    if value not in choices:
+        raise ValueError(f"must be {_either(choices)} (int), not {value}")
+    return value
+
+
+def pattern(value: object) -> re.Pattern[str]:
+    """Check and compile a regular expression, with ASCII classes."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be a regular expression (str), not {_type(value)}")
+    try:
+        return re.compile(value, re.ASCII)
+    except re.error as error:
+        raise ValueError(f"must be a valid regular expression (str): {error}") from error
+
+
+def resolved(value: object) -> object:
+    """Import what a string such as ``"myapp.health:verify"`` names; pass on the rest."""
+    if not isinstance(value, str):
+        return value
+    if not _IMPORT_STRING.fullmatch(value):
+        raise ValueError(
+            "must be the object itself or an import string such as 'myapp.health:name';"
+            " this str is neither"
+        )
+    try:
+        return pkgutil.resolve_name(value)
+    except Exception as error:
+        raise ValueError(
+            f"cannot import {value!r} (str): {type(error).__name__}: {error};"
+            " correct the name, or pass the object itself"
+        ) from error
+
+
+def callable_with(value: object, *parameters: str) -> Callable[..., t.Any]:
+    """Check that a value is callable and takes these positional arguments."""
+    form = f"a callable taking ({', '.join(parameters)})"
+    if not callable(value):
+        raise ValueError(f"must be {form}, not {_type(value)}")
+    if not accepts(value, len(parameters)):
+        raise ValueError(f"must be {form}; this {_type(value)} takes other arguments")
+    return value
+
+
+def accepts(call: Callable[..., t.Any], count: int) -> bool:
+    """Tell whether a call with this many positional arguments fits the signature."""
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # some builtins have none: only a call can tell
+        return True
+    try:
+        signature.bind(*(None,) * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
+
+
+def _either(choices: tuple[int, ...]) -> str:
+    return " or ".join(str(choice) for choice in choices)

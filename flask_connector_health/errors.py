@@ -1,0 +1,30 @@
+"""Exceptions: for the people who set the package up, and for probes that choose their words."""
+
+from __future__ import annotations
+
+
+class ConnectorHealthError(Exception):
+    """The base of every exception that this package defines."""
+
+
+class ConfigurationError(ConnectorHealthError):
+    """A setting or a probe that cannot work.
+
+    Raised while the app is being put together, never during a request. The message names the
+    key or the probe, the type that was found, and what to write instead.
+    """
+
+
+class ProbeFailed(ConnectorHealthError):
+    """Raise it in a probe to fail with words of your own.
+
+    The text may be shown to authorized callers, unlike that of any other exception, which goes
+    to the log alone.
+    """
+
+
+class ProbeDegraded(ConnectorHealthError):
+    """Raise it in a probe that still works, but not well.
+
+    The text may be shown to authorized callers, as with :exc:`ProbeFailed`.
+    """

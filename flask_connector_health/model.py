@@ -1,0 +1,106 @@
+"""The verdict's vocabulary: plain values and pure functions, no clocks, locks or threads."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@functools.total_ordering
+class Status(enum.Enum):
+    """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be used at all: everything but ``UNAVAILABLE``."""
+        return self is not Status.UNAVAILABLE
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Status):
+            return NotImplemented
+        return _SEVERITY[self] < _SEVERITY[other]
+
+
+_SEVERITY = {status: severity for severity, status in enumerate(Status)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one run of a probe found.
+
+    :param message: words for authorized callers; never part of the two public keys.
+    :raises TypeError: if ``status`` is no :class:`Status` or ``message`` no string.
+    """
+
+    status: Status
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, kind in (
+            ("status", self.status, Status),
+            ("message", self.message, str),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"ProbeResult.{name} must be a {kind.__name__}, not {type(value).__name__}"
+                )
+
+
+ProbeAnswer: t.TypeAlias = bool | Status | ProbeResult
+
+# Without a verdict yet. Internal: it answers as unavailable, and is never cached or counted.
+UNKNOWN = ProbeResult(Status.UNAVAILABLE, "no verdict yet")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A scope's verdict: the aggregated status, and by probe the results it came from.
+
+    Where a probe has a result for the service and one for the organization, as
+    ``availability`` has, the worse of the two stands here.
+    """
+
+    status: Status
+    results: Mapping[str, ProbeResult]
+
+    @property
+    def available(self) -> bool:
+        """Whether the scope can be used: the contract's second key."""
+        return self.status.available
+
+
+def interpret(answer: object) -> ProbeResult:
+    """Turn what a probe returned into a result.
+
+    Only ``True`` and ``False`` themselves count, not what is merely truthy: a callback that
+    forgot its ``return`` must not read as healthy.
+
+    :raises TypeError: for anything that is not a bool, a status or a result.
+    """
+    if isinstance(answer, ProbeResult):
+        return answer
+    if isinstance(answer, Status):
+        return ProbeResult(answer)
+    if isinstance(answer, bool):
+        return ProbeResult(Status.OK if answer else Status.UNAVAILABLE)
+    raise TypeError(
+        f"the probe returned {type(answer).__name__};"
+        " return True, False, a Status or a ProbeResult"
+    )
+
+
+def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:
+    """Pick the result with the worse status; the first where they are equal."""
+    return other if one.status < other.status else one
+
+
+def weigh(result: ProbeResult, *, critical: bool) -> Status:
+    """Say what a probe's result means for its scope: a non-critical one degrades at most."""
+    return result.status if critical else min(result.status, Status.DEGRADED)

@@ -1,0 +1,134 @@
+"""Every ``CONNECTOR_HEALTH_`` key: its default, unit, meaning and check."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import typing as t
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+
+from . import checks
+from .errors import ConfigurationError
+
+PREFIX = "CONNECTOR_HEALTH_"
+
+
+def _availability(value: object) -> Callable[..., t.Any]:
+    call = checks.resolved(value)
+    if callable(call) and checks.accepts(call, 0):
+        return call
+    return checks.callable_with(call, "organization_id")
+
+
+def _key(check: Callable[..., object], default: t.Any = MISSING, **bounds: t.Any) -> t.Any:
+    metadata = {"check": functools.partial(check, **bounds) if bounds else check}
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _call(*parameters: str) -> Callable[[object], object]:
+    return lambda value: checks.callable_with(checks.resolved(value), *parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration, validated once at registration. Times are seconds (float)."""
+
+    #: ``(organization_id | None) -> bool | Status | ProbeResult``, or without an argument.
+    availability: Callable[..., t.Any] = _key(_availability)
+    #: ``(principal, organization_id) -> bool``: who may see which organization.
+    authorize: Callable[[t.Any, str], object] = _key(_call("principal", "organization_id"))
+    #: ``token -> principal``, or something falsy to refuse.
+    verify_token: Callable[[str], object] | None = _key(_call("token"), None)
+    #: ``key -> principal``, or something falsy to refuse.
+    verify_api_key: Callable[[str], object] | None = _key(_call("api_key"), None)
+    #: The host's own flask-httpauth object, instead of the two verifiers.
+    auth: t.Any = _key(checks.resolved, None)
+    #: What an organization's id looks like; matched whole, with ASCII classes.
+    organization_id_pattern: re.Pattern[str] = _key(
+        checks.pattern, re.compile("org_[A-Za-z0-9_-]{1,128}", re.ASCII)
+    )
+    #: The answer to a valid caller who asks for somebody else's organization.
+    foreign_organization: int = _key(lambda value: checks.one_of(value, 403, 404), 403)
+    #: The HTTP code of "unavailable".
+    unavailable_status_code: int = _key(lambda value: checks.one_of(value, 503, 200), 503)
+    #: Whole seconds that a 503 asks its client to wait; 0 leaves the header out.
+    retry_after: int = _key(checks.whole, 1, least=0, most=15)
+    #: A request's limit, over all probes together.
+    deadline: float = _key(checks.seconds, 0.8, zero=False)
+    #: How long a result is fresh; 0 turns caching off.
+    ttl: float = _key(checks.seconds, 5.0, zero=True)
+    #: How long past its TTL a result may be served while a run refreshes it.
+    max_stale: float = _key(checks.seconds, 15.0, zero=True)
+    #: A run's limit, from its start.
+    timeout: float = _key(checks.seconds, 5.0, zero=False)
+    #: Threads per probe, hung ones included.
+    slots: int = _key(checks.whole, 4, least=1)
+    #: Organizations whose results are cached, per process.
+    max_organizations: int = _key(checks.whole, 10_000, least=1)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, t.Any]) -> Settings:
+        """Read and check every key that has our prefix.
+
+        :raises ConfigurationError: for a missing, unknown or unusable key, naming the key, the
+            type found and the remedy.
+        """
+        given = {
+            key.removeprefix(PREFIX).lower(): value
+            for key, value in config.items()
+            if key.startswith(PREFIX)
+        }
+        known = {field.name: field for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                raise ConfigurationError(_unknown(name, known))
+        values = {}
+        for name, spec in known.items():
+            value = given.get(name)
+            if value is None and spec.default is MISSING:
+                raise ConfigurationError(
+                    f"{PREFIX}{name.upper()} is missing (NoneType); {_REMEDIES[name]}"
+                )
+            if name not in given or (value is None and spec.default is None):
+                continue
+            try:
+                values[name] = spec.metadata["check"](value)
+            except ValueError as error:
+                raise ConfigurationError(f"{PREFIX}{name.upper()} {error}") from error
+        settings = cls(**values)
+        settings._check_credentials()
+        return settings
+
+    def _check_credentials(self) -> None:
+        verifiers = [self.verify_token, self.verify_api_key]
+        if self.auth is None and not any(verifiers):
+            raise ConfigurationError(
+                f"{PREFIX}VERIFY_TOKEN and {PREFIX}VERIFY_API_KEY are missing (NoneType);"
+                " set at least one to a callable that turns a credential into a principal,"
+                f" or {PREFIX}AUTH to your flask-httpauth object"
+            )
+        if self.auth is not None and any(verifiers):
+            raise ConfigurationError(
+                f"{PREFIX}AUTH ({type(self.auth).__name__}) excludes {PREFIX}VERIFY_TOKEN and"
+                f" {PREFIX}VERIFY_API_KEY; keep one or the other"
+            )
+
+
+_REMEDIES = {
+    "availability": "set it to a callable (organization_id | None) -> bool,"
+    " or to an import string such as 'myapp.health:connectors_available'",
+    "authorize": "set it to a callable (principal, organization_id) -> bool that says who may"
+    " see which organization, or to flask_connector_health.allow_any_organization",
+}
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return (
+        f"{PREFIX}{name.upper()} is not a setting of flask_connector_health;"
+        f" did you mean {PREFIX}{nearest.upper()}?"
+    )
