@@ -1,0 +1,1 @@
+"""The probe engine: it knows probes and time, and no web framework."""

@@ -1,0 +1,1 @@
+"""Probes: how one is specified."""
