@@ -1,0 +1,106 @@
+"""The blueprint: probes are added to it, and registering it wires everything together."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable
+from functools import partial
+
+from flask import Blueprint, Flask
+from flask.blueprints import BlueprintSetupState
+
+from . import checks
+from .auth import Guard
+from .engine.monitor import Monitor
+from .probes.spec import AVAILABILITY, Probe, ProbeCall, ProbeOptions, ProbeRegistry
+from .settings import Settings
+from .views import ORGANIZATION_RULE, SERVICE_RULE, Views
+
+F = t.TypeVar("F", bound=ProbeCall)
+
+
+class ConnectorHealth(Blueprint):
+    """The two health routes, as a blueprint.
+
+    Registering it reads the app's ``CONNECTOR_HEALTH_`` configuration once, and puts the
+    registration's :class:`~.engine.monitor.Monitor` at
+    ``app.extensions["connector_health"][<registered name>]``. It can be registered under
+    several names and in several apps, which then share nothing but the probes' functions.
+
+    :param name: the blueprint's name, as in ``url_for("connector_health.service")``.
+    :param url_prefix: what comes before both routes.
+    """
+
+    def __init__(
+        self, name: str = "connector_health", *, url_prefix: str | None = "/v1"
+    ) -> None:
+        super().__init__(name, __name__, url_prefix=url_prefix)
+        self._probes = ProbeRegistry()
+        self.record(self._set_up)
+
+    def probe(self, name: str, **options: t.Unpack[ProbeOptions]) -> Callable[[F], F]:
+        """Add the decorated function as a probe, and leave it as it is.
+
+        It may be sync or async. It answers ``True``, ``False``, a :class:`Status` or a
+        :class:`ProbeResult`; raising means that it failed, and so does any other answer.
+
+        :param name: unique among this blueprint's probes.
+        :param scope: ``"service"`` (the default), called without arguments, or
+            ``"organization"``, called with the organization's id.
+        :param critical: whether failing means unavailable (``True``, the default) or degraded.
+        :param timeout: a run's limit in seconds, from its start. By default the setting
+            ``CONNECTOR_HEALTH_TIMEOUT``.
+        :param ttl: how long a result is fresh, in seconds; 0 turns caching off. By default the
+            setting ``CONNECTOR_HEALTH_TTL``.
+        :raises ConfigurationError: if an option is unusable, the name is taken, or the
+            blueprint is registered already.
+        """
+
+        def add(call: F) -> F:
+            self.add_probe(call, name=name, **options)
+            return call
+
+        return add
+
+    def add_probe(
+        self,
+        call: ProbeCall,
+        *,
+        name: str | None = None,
+        **options: t.Unpack[ProbeOptions],
+    ) -> None:
+        """Add a callable as a probe; see :meth:`probe` for the options.
+
+        :param name: by default the callable's own ``name`` attribute.
+        """
+        if name is None:
+            name = getattr(call, "name", None)
+        self._probes.add(Probe(name=t.cast(str, name), call=call, **options))
+
+    def _set_up(self, state: BlueprintSetupState) -> None:
+        self._probes.seal()
+        app = t.cast(Flask, state.app)
+        settings = Settings.from_config(app.config)
+        guard = Guard(app, settings)
+        probes = [*_availability(settings), *self._probes]
+        monitor = Monitor(settings, probes, open_context=app.app_context)
+        views = Views(settings, monitor, guard)
+        name = f"{state.name_prefix}.{state.name}".lstrip(".")
+        app.extensions.setdefault("connector_health", {})[name] = monitor
+        for rule, endpoint, view in (
+            (SERVICE_RULE, "service", views.service),
+            (ORGANIZATION_RULE, "organization", views.organization),
+        ):
+            # Some probers take a redirect for healthy: slashes must never cause one.
+            state.add_url_rule(rule, endpoint, view, strict_slashes=False, merge_slashes=False)
+
+
+def _availability(settings: Settings) -> list[Probe]:
+    """Make the callback a critical probe of both scopes; of the service if it takes nothing."""
+    call = settings.availability
+    if not checks.accepts(call, 1):
+        return [Probe(name=AVAILABILITY, call=call)]
+    return [
+        Probe(name=AVAILABILITY, call=partial(call, None)),
+        Probe(name=AVAILABILITY, call=call, scope="organization"),
+    ]

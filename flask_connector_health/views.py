@@ -1,0 +1,131 @@
+"""The two routes: from a report to bytes and headers, and from a refusal to the envelope."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import uuid
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException, UnprocessableEntity
+
+from .auth import CHALLENGE, Guard
+from .engine.monitor import Monitor
+from .model import Report, Status
+from .schemas import ErrorSchema, HealthSchema
+from .settings import Settings
+
+SERVICE_RULE = "/knowledge/connectors/health"
+ORGANIZATION_RULE = "/organizations/<organization_id>/knowledge/connectors/health"
+
+# The longest id whatever the pattern says: ids are cache keys and stand in the log.
+LONGEST_ID = 255
+
+_PUBLIC = {"Cache-Control": "no-store"}
+_SCOPED = {**_PUBLIC, "Vary": "Authorization, X-API-Key"}
+
+_TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
+
+# What the API calls its refusals: code, message and system message by HTTP code.
+_REFUSALS = {
+    401: (
+        "AUTHENTICATION_REQUIRED",
+        "User authentication required",
+        "Authentication required",
+    ),
+    403: (
+        "ORGANIZATION_ACCESS_DENIED",
+        "You have no access to this organization",
+        "Organization access denied",
+    ),
+    404: (
+        "ORGANIZATION_NOT_FOUND",
+        "This organization does not exist",
+        "Organization not found",
+    ),
+    422: (
+        "VALIDATION_ERROR",
+        "The organization id is malformed",
+        "Validation error",
+    ),
+}
+
+
+class Views:
+    """The view functions of one registration."""
+
+    def __init__(self, settings: Settings, monitor: Monitor, guard: Guard) -> None:
+        self._monitor = monitor
+        self._guard = guard
+        self._pattern = settings.organization_id_pattern
+        self._retry_after = settings.retry_after
+        self._unavailable = settings.unavailable_status_code
+        schema = HealthSchema()
+        self._bodies = {
+            status: schema.dumps(Report(status, MappingProxyType({}))).encode()
+            for status in Status
+        }
+
+    def service(self, **_: t.Any) -> Response:
+        """Answer whether the connector service is available."""
+        return self._health(self._monitor.report(), _PUBLIC)
+
+    def organization(self, organization_id: str, **_: t.Any) -> Response:
+        """Answer whether it is for this organization: authenticate before any work."""
+        try:
+            principal = self._guard.authenticate()
+            self._validate(organization_id)
+            self._guard.authorize(principal, organization_id)
+        except HTTPException as error:
+            if error.response is not None or (error.code or 0) < 400:
+                raise  # a response or a redirect of the host's making
+            return self._refusal(error)
+        return self._health(self._monitor.report(organization_id), _SCOPED)
+
+    def _validate(self, organization_id: str) -> None:
+        if len(organization_id) > LONGEST_ID or not self._pattern.fullmatch(organization_id):
+            raise UnprocessableEntity
+
+    def _health(self, report: Report, headers: dict[str, str]) -> Response:
+        code = 200 if report.available else self._unavailable
+        return self._respond(self._bodies[report.status], code, headers)
+
+    def _refusal(self, error: HTTPException) -> Response:
+        code = error.code or 500
+        body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
+        headers = _SCOPED | {
+            name: value
+            for name, value in error.get_headers(request.environ)
+            if name.title() not in ("Content-Type", "Content-Length")
+        }
+        if code == 401:
+            headers.setdefault("WWW-Authenticate", CHALLENGE)
+        return self._respond(body.encode(), code, headers)
+
+    def _respond(self, body: bytes, code: int, headers: dict[str, str]) -> Response:
+        response = Response(body, code, headers, content_type="application/json")
+        if code == 503 and self._retry_after:
+            response.headers.setdefault("Retry-After", str(self._retry_after))
+        return response
+
+
+def _detail(code: int, name: str) -> dict[str, object]:
+    default = (re.sub("[^A-Z]+", "_", name.upper()), name, name)
+    error_code, message, system_message = _REFUSALS.get(code, default)
+    return {
+        "code": error_code,
+        "message": message,
+        "system_message": system_message,
+        "type": "client_error" if code < 500 else "server_error",
+        "status": code,
+        "trace_id": _trace_id(),
+        "timestamp": datetime.now(UTC),
+    }
+
+
+def _trace_id() -> str:
+    """Take over the request's own id where it is a sane one: one search finds both logs."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _TRACE_ID.fullmatch(given) else uuid.uuid4().hex
