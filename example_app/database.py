@@ -1,0 +1,77 @@
+"""The service's state, in SQLite: organizations, their credentials, and their connectors."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import sqlite3
+import typing as t
+from contextlib import closing
+
+from flask import current_app
+
+SCHEMA = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS organization (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS credential (
+    digest TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('token', 'api_key')),
+    organization_id TEXT NOT NULL REFERENCES organization
+);
+CREATE TABLE IF NOT EXISTS connector (
+    organization_id TEXT NOT NULL REFERENCES organization,
+    name TEXT NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1,
+    last_sync TEXT,
+    PRIMARY KEY (organization_id, name)
+);
+COMMIT;
+"""
+
+# Made up, and the same for everybody who tries this example. Real ones come from
+# secrets.token_urlsafe(), are shown once, and are kept as digests only, as here.
+CREDENTIALS = [
+    ("xyz-token", "token", "org_xyz789"),
+    ("xyz-key", "api_key", "org_xyz789"),
+    ("abc-token", "token", "org_abc123"),
+    ("abc-key", "api_key", "org_abc123"),
+]
+CONNECTORS = [
+    ("org_xyz789", "google-drive", "2026-01-01T09:00:00Z"),
+    ("org_xyz789", "notion", "2026-01-01T09:05:00Z"),
+    ("org_abc123", "notion", "2026-01-01T09:10:00Z"),
+    ("org_abc123", "postgres", None),  # its first sync has not finished
+]
+
+
+def create(path: pathlib.Path | str) -> None:
+    """Make the database where there is none; several workers may start at once."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(SCHEMA)
+        connection.executemany(
+            "INSERT OR IGNORE INTO organization VALUES (?)",
+            {(organization_id,) for _, _, organization_id in CREDENTIALS},
+        )
+        connection.executemany(
+            "INSERT OR IGNORE INTO credential VALUES (?, ?, ?)",
+            [(digest(secret), kind, owner) for secret, kind, owner in CREDENTIALS],
+        )
+        connection.executemany(
+            "INSERT OR IGNORE INTO connector (organization_id, name, last_sync)"
+            " VALUES (?, ?, ?)",
+            CONNECTORS,
+        )
+
+
+def digest(secret: str) -> str:
+    """Hash a credential. It is long and random, so a fast hash is safe, and no salt needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def query(sql: str, *values: object) -> list[tuple[t.Any, ...]]:
+    """Run one statement in a transaction of its own, and return its rows."""
+    # The timeout ends a wait for another process's lock well before a probe's own limit.
+    path = current_app.config["DATABASE"]
+    with closing(sqlite3.connect(path, timeout=0.5)) as connection, connection:
+        return connection.execute(sql, values).fetchall()
