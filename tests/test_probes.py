@@ -1,0 +1,345 @@
+"""How probes are added, what their answers mean, and what the log says of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import typing as t
+from collections.abc import Awaitable, Callable
+
+import pytest
+from flask import Flask, current_app, g, has_request_context
+
+from flask_connector_health import (
+    ConfigurationError,
+    ConnectorHealth,
+    ProbeDegraded,
+    ProbeFailed,
+    ProbeResult,
+    Report,
+    Status,
+)
+
+from .conftest import PUBLIC, MakeApp
+
+
+def report_of(app: Flask, organization_id: str | None = None) -> Report:
+    monitor = app.extensions["connector_health"]["connector_health"]
+    report: Report = monitor.report(organization_id)
+    return report
+
+
+@pytest.fixture
+def result_of(make_app: MakeApp, health: ConnectorHealth) -> Callable[..., ProbeResult]:
+    """Run one probe in an app of its own, and return its result."""
+
+    def run(call: t.Any, **settings: t.Any) -> ProbeResult:
+        health.add_probe(call, name="drive")
+        return report_of(make_app(**settings)).results["drive"]
+
+    return run
+
+
+# Adding
+
+
+def test_the_decorator_leaves_the_function_as_it_is(health: ConnectorHealth) -> None:
+    def drive() -> bool:
+        return True
+
+    assert health.probe("drive")(drive) is drive
+
+
+def test_a_callable_with_a_name_needs_no_other(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    class Drive:
+        name = "drive"
+
+        def __call__(self) -> bool:
+            return True
+
+    health.add_probe(Drive())
+
+    assert report_of(make_app()).results["drive"] == ProbeResult(Status.OK)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "ä", "a/b", None, 1])
+def test_an_unfit_name_is_refused(health: ConnectorHealth, name: t.Any) -> None:
+    with pytest.raises(ConfigurationError, match="name must be 1 to 64 letters"):
+        health.add_probe(lambda: True, name=name)
+
+
+def test_a_decorator_without_a_name_says_how_to_write_it(health: ConnectorHealth) -> None:
+    def drive() -> bool:
+        return True
+
+    with pytest.raises(ConfigurationError, match=r'not function; write @health.probe\("'):
+        health.probe(t.cast(str, drive))(drive)
+
+
+def test_a_name_is_unique(health: ConnectorHealth) -> None:
+    health.add_probe(lambda: True, name="drive")
+
+    with pytest.raises(ConfigurationError, match="'drive' exists already; choose another"):
+        health.add_probe(lambda: True, name="drive")
+
+
+def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> None:
+    with pytest.raises(ConfigurationError, match="is the availability callback's; choose"):
+        health.add_probe(lambda: True, name="availability")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"scope": "org"}, "scope must be 'service' or 'organization', not 'org'"),
+        ({"scope": ["service"]}, "scope must be 'service' or 'organization'"),
+        ({"scope": "organization"}, r"call must be a callable taking \(organization_id\);"),
+        ({"critical": 1}, "critical must be True or False, not int"),
+        ({"timeout": 0}, "timeout must be a number of seconds .* above 0, not 0"),
+        ({"timeout": "5"}, "timeout must be .* not str"),
+        ({"ttl": -1}, "ttl must be a number of seconds .* at least 0, not -1"),
+    ],
+)
+def test_an_unusable_option_names_the_probe_and_the_remedy(
+    health: ConnectorHealth, options: t.Any, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^probe 'drive': {text}"):
+        health.add_probe(lambda: True, name="drive", **options)
+
+
+@pytest.mark.parametrize("call", [7, "myapp:drive", lambda needed: True])
+def test_something_that_cannot_be_called_is_refused(
+    health: ConnectorHealth, call: t.Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"call must be a callable taking \(\)"):
+        health.add_probe(call, name="drive")
+
+
+# Answers
+
+
+class Promise:
+    def __await__(self) -> t.Generator[t.Any, None, bool]:
+        yield from ()
+        return True
+
+
+async def soon(answer: bool | Exception = True) -> bool:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (True, ProbeResult(Status.OK)),
+        (False, ProbeResult(Status.UNAVAILABLE)),
+        (Status.DEGRADED, ProbeResult(Status.DEGRADED)),
+        (ProbeResult(Status.DEGRADED, "slow"), ProbeResult(Status.DEGRADED, "slow")),
+    ],
+)
+def test_these_answers_are_verdicts(
+    result_of: Callable[..., ProbeResult], answer: object, result: ProbeResult
+) -> None:
+    assert result_of(lambda: answer) == result
+
+
+@pytest.mark.parametrize("answer", [None, 1, 0, "ok", "", [], {"status": "ok"}, object(), 1.0])
+def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
+    result_of: Callable[..., ProbeResult], answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert result_of(lambda: answer).status is Status.UNAVAILABLE
+    assert [record.getMessage() for record in caplog.records] == [
+        "probe 'drive' is unavailable: TypeError: the probe returned"
+        f" {type(answer).__name__}; return True, False, a Status or a ProbeResult"
+    ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [soon, lambda: soon(), lambda: Promise()],
+    ids=["function", "wrapped", "awaitable"],
+)
+def test_an_async_probe_is_awaited(
+    result_of: Callable[..., ProbeResult], call: Callable[[], Awaitable[bool]]
+) -> None:
+    assert result_of(call) == ProbeResult(Status.OK)
+
+
+def test_an_async_probe_may_choose_its_words(result_of: Callable[..., ProbeResult]) -> None:
+    result = result_of(lambda: soon(ProbeDegraded("quota used up")))
+
+    assert result == ProbeResult(Status.DEGRADED, "quota used up")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ProbeFailed, Status.UNAVAILABLE), (ProbeDegraded, Status.DEGRADED)],
+)
+def test_a_probe_may_raise_to_choose_its_words(
+    result_of: Callable[..., ProbeResult], error: type[Exception], status: Status
+) -> None:
+    def drive() -> bool:
+        raise error("token expired")
+
+    assert result_of(drive) == ProbeResult(status, "token expired")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("s3cret"), SystemExit("s3cret"), KeyboardInterrupt("s3cret")]
+)
+def test_any_other_exception_fails_and_goes_to_the_log_alone(
+    result_of: Callable[..., ProbeResult],
+    error: BaseException,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def drive() -> bool:
+        raise error
+
+    result = result_of(drive)
+
+    assert result.status is Status.UNAVAILABLE
+    assert "s3cret" not in result.message
+    assert f"probe 'drive' is unavailable: {type(error).__name__}: s3cret" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "name"), [("ok", "", "status"), (Status.OK, 7, "message")]
+)
+def test_a_result_of_wrong_types_is_refused(status: t.Any, message: t.Any, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"ProbeResult\.{name} must be a \w+, not \w+"):
+        ProbeResult(status, message)
+
+
+# Context
+
+
+def test_a_run_has_an_app_context_of_its_own_and_no_request(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    seen: list[tuple[object, bool, bool, str]] = []
+    torn_down: list[str] = []
+
+    @health.probe("drive")
+    def drive() -> bool:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        seen.append((app, has_request_context(), "user" in g, threading.current_thread().name))
+        return True
+
+    app = make_app()
+    app.teardown_appcontext(lambda error: torn_down.append(threading.current_thread().name))
+    with app.test_request_context():
+        g.user = "ann"
+        report_of(app)
+
+    [(context_app, in_request, has_user, thread)] = seen
+    assert (context_app, in_request, has_user) == (app, False, False)
+    assert thread == "connector-health drive"
+    assert thread in torn_down
+
+
+def test_a_teardown_that_raises_fails_the_run(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    app = make_app()
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        raise RuntimeError("connection lost")
+
+    assert report_of(app).status is Status.UNAVAILABLE
+
+
+# The log
+
+
+class Switch:
+    """A probe that answers as told."""
+
+    def __init__(self) -> None:
+        self.answer: object = True
+        self.runs = 0
+
+    def __call__(self, *arguments: object) -> object:
+        self.runs += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_the_log_speaks_when_a_verdict_turns_and_not_per_request(
+    make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    switch = Switch()
+    health.add_probe(t.cast(t.Any, switch), name="drive", ttl=0)
+    client = make_app().test_client()
+
+    for answer in (True, RuntimeError("boom"), RuntimeError("boom"), Status.DEGRADED, True):
+        switch.answer = answer
+        for _ in range(3):
+            client.get(PUBLIC)
+
+    assert switch.runs == 15
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "probe 'drive' is unavailable: RuntimeError: boom"),
+        ("WARNING", "probe 'drive' is degraded: the probe says so"),
+        ("INFO", "probe 'drive' is ok: the probe says so"),
+    ]
+
+
+def test_the_log_names_the_organization(
+    make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    health.add_probe(
+        lambda organization_id: ProbeResult(Status.UNAVAILABLE, "token expired"),
+        name="drive",
+        scope="organization",
+    )
+
+    report_of(make_app(), "org_xyz789")
+
+    expected = "probe 'drive' of organization 'org_xyz789' is unavailable: token expired"
+    assert expected in caplog.messages
+
+
+def test_a_log_handler_that_raises_costs_no_verdict(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("disk full")
+
+    health.add_probe(lambda: Status.DEGRADED, name="drive")
+    broken = Broken()
+    package = logging.getLogger("flask_connector_health")
+    package.addHandler(broken)
+    try:
+        assert report_of(make_app()).status is Status.DEGRADED
+    finally:
+        package.removeHandler(broken)
+
+
+def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
+    make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    health.add_probe(release.wait, name="drive")
+    client = make_app(DEADLINE=0.05).test_client()
+
+    started = time.monotonic()
+    responses = [client.get(PUBLIC) for _ in range(3)]
+    elapsed = time.monotonic() - started
+    release.set()
+
+    assert [response.status_code for response in responses] == [503] * 3
+    assert responses[0].data == b'{"status": "unavailable", "available": false}'
+    assert elapsed < 2  # three deadlines, and far below the probe's timeout of 5 s
+    [message] = caplog.messages
+    assert message.startswith("probe 'drive' has no result within the request's deadline")
+    assert "make it faster, or raise CONNECTOR_HEALTH_DEADLINE" in message
