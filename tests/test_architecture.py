@@ -1,0 +1,118 @@
+"""The file list is the architecture: a file imports only from the layers below its own."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import ROOT
+
+PACKAGE = "flask_connector_health"
+
+LAYERS = {
+    "errors": 0,
+    "model": 0,
+    "checks": 0,
+    "settings": 1,
+    "probes": 1,
+    "probes.spec": 1,
+    "engine": 2,
+    "engine.cache": 2,
+    "engine.lane": 3,
+    "engine.monitor": 4,
+    "schemas": 5,
+    "auth": 5,
+    "views": 6,
+    "blueprint": 7,
+    "": 8,
+}
+WEB = {"flask", "werkzeug"}
+THIRD_PARTY = {
+    "schemas": {"marshmallow"},
+    "auth": WEB | {"flask_httpauth"},
+    "views": WEB,
+    "blueprint": WEB,
+}
+
+
+def modules() -> dict[str, pathlib.Path]:
+    folder = ROOT / PACKAGE
+    return {
+        ".".join(path.relative_to(folder).with_suffix("").parts)
+        .removesuffix("__init__")
+        .removesuffix("."): path
+        for path in folder.rglob("*.py")
+    }
+
+
+def imports(path: pathlib.Path) -> Iterator[str]:
+    """Name what a file imports: our own modules in full, of others the first part alone."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            source = ".".join((*base, *filter(None, [node.module])))
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        for name in names:
+            yield name if name.startswith(PACKAGE) else name.partition(".")[0]
+
+
+def own_module(name: str) -> str:
+    """Turn ``flask_connector_health.model.Status`` into ``model``."""
+    known = modules()
+    inner = name.removeprefix(PACKAGE).lstrip(".")
+    while inner and inner not in known:
+        inner = inner.rpartition(".")[0]
+    return inner
+
+
+def test_every_module_has_its_layer() -> None:
+    assert set(modules()) == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_module_imports_only_from_layers_below(module: str) -> None:
+    path = modules()[module]
+    ours = {own_module(name) for name in imports(path) if name.startswith(PACKAGE)}
+
+    assert {name for name in ours if LAYERS[name] >= LAYERS[module]} == set()
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_module_imports_only_the_libraries_that_are_its_own(module: str) -> None:
+    names = {name for name in imports(modules()[module]) if not name.startswith(PACKAGE)}
+
+    assert names - sys.stdlib_module_names <= THIRD_PARTY.get(module, set())
+
+
+@pytest.mark.parametrize(
+    ("module", "planted", "named"),
+    [
+        ("model", "from .views import Views", "flask_connector_health.views.Views"),
+        ("model", "from . import views", "flask_connector_health.views"),
+        ("engine/cache", "from ..views import Views", "flask_connector_health.views.Views"),
+        ("model", "import flask_connector_health.views", "flask_connector_health.views"),
+        ("model", "def f():\n    import flask.json", "flask"),
+        ("model", "from flask.json import dumps", "flask"),
+    ],
+)
+def test_no_form_of_import_goes_unseen(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    planted: str,
+    named: str,
+) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    path = tmp_path / PACKAGE / f"{module}.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(planted)
+
+    assert list(imports(path)) == [named]
