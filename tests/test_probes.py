@@ -216,6 +216,16 @@ def test_a_result_of_wrong_types_is_refused(status: t.Any, message: t.Any, name:
         ProbeResult(status, message)
 
 
+def test_statuses_are_ordered_from_best_to_worst() -> None:
+    assert sorted(Status, reverse=True) == [Status.UNAVAILABLE, Status.DEGRADED, Status.OK]
+    assert [status.available for status in Status] == [True, True, False]
+
+
+def test_a_status_compares_with_statuses_alone() -> None:
+    with pytest.raises(TypeError, match="'<' not supported"):
+        sorted([Status.OK, t.cast(t.Any, "ok")])
+
+
 # Context
 
 

@@ -25,16 +25,25 @@ class Outcome(t.NamedTuple):
 class Flight:
     """One run of a key, shared by everybody who asks for it meanwhile.
 
-    ``outcome`` is set before ``done``; without one, the run found no capacity.
+    ``outcome`` is set before ``done``; without one, the run found no capacity. ``claimed`` once
+    somebody has its outcome in hand: nobody else may settle it then.
     """
 
-    __slots__ = ("done", "organization_id", "outcome", "reported_late", "started")
+    __slots__ = (
+        "claimed",
+        "done",
+        "organization_id",
+        "outcome",
+        "reported_late",
+        "started",
+    )
 
     def __init__(self, organization_id: str | None) -> None:
         self.organization_id = organization_id
         self.done = threading.Event()
         self.outcome: Outcome | None = None
         self.started: float | None = None
+        self.claimed = False
         self.reported_late = False
 
 
@@ -50,9 +59,9 @@ class Timing:
 class Lane:
     """Runs one probe in daemon threads that end when nothing is queued.
 
-    Whoever removes a flight from ``_flights`` settles it, so it is settled once: by its own
-    thread, or, once overdue, by whoever asks next. Python cannot stop a thread, so an overdue
-    one is written off: it keeps its slot until it returns, and its result is discarded.
+    Whoever claims a flight settles it, so it is settled once: by its own thread, or, once
+    overdue, by whoever asks next. Python cannot stop a thread, so an overdue one is written
+    off: it keeps its slot until it returns, and its result is discarded.
 
     :param execute: runs the probe for an organization; it must not raise.
     :param settle: hears of every outcome, before anybody who waits for it.
@@ -81,13 +90,19 @@ class Lane:
         self._working = 0
         self._hung = 0
 
-    def join(self, organization_id: str | None) -> Flight:
-        """Share the organization's flight, or start one. Never waits for a probe."""
+    def join(self, organization_id: str | None, *, unless: Callable[[], bool]) -> Flight | None:
+        """Share the organization's flight, or start one. Never waits for a probe.
+
+        :param unless: asked before one is started, when none can settle meanwhile: whether the
+            result of an earlier one has come in. There is no flight to share then.
+        """
         self.reap()
         exhausted = False
         with self._lock:
             flight = self._flights.get(organization_id)
             if flight is None:
+                if unless():
+                    return None
                 flight = Flight(organization_id)
                 exhausted = self._hung >= self._slots
                 if exhausted or len(self._queue) >= QUEUE:
@@ -103,9 +118,13 @@ class Lane:
     def reap(self) -> None:
         """Settle the runs that are overdue as failed, and write their threads off."""
         with self._lock:
-            overdue = [f for f in self._flights.values() if self._is_overdue(f)]
+            overdue = [
+                flight
+                for flight in self._flights.values()
+                if not flight.claimed and self._is_overdue(flight)
+            ]
             for flight in overdue:
-                del self._flights[flight.organization_id]
+                flight.claimed = True
             self._hung += len(overdue)
             self._working -= len(overdue)
             self._employ()
@@ -119,8 +138,9 @@ class Lane:
             if now >= until:
                 return
             self.reap()
-            start = now if flight.started is None else flight.started
-            flight.done.wait(max(0.0, min(until, start + self.timing.timeout) - now))
+            started = now if flight.started is None else flight.started
+            limit = until if flight.claimed else min(until, started + self.timing.timeout)
+            flight.done.wait(max(0.0, limit - now))
 
     def _employ(self) -> None:
         """Start a thread if one is wanted and a slot is free. Call with the lock held."""
@@ -152,18 +172,21 @@ class Lane:
     def _finish(self, flight: Flight, outcome: Outcome) -> None:
         late = self._is_overdue(flight)
         with self._lock:
-            written_off = self._flights.get(flight.organization_id) is not flight
+            written_off = flight.claimed
             if written_off:
                 self._hung -= 1
                 self._working += 1
-            else:
-                del self._flights[flight.organization_id]
+            flight.claimed = True
         if not written_off:
             self._conclude(flight, self._overdue() if late else outcome)
 
     def _conclude(self, flight: Flight, outcome: Outcome) -> None:
         flight.outcome = outcome
         self._settle(self, flight, outcome)
+        with self._lock:
+            # Only now: whoever finds no flight from here on finds the result.
+            if self._flights.get(flight.organization_id) is flight:
+                del self._flights[flight.organization_id]
         flight.done.set()
 
     def _is_overdue(self, flight: Flight) -> bool:

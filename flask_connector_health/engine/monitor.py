@@ -92,13 +92,19 @@ class Monitor:
         )
 
     def _usable(self, lane: Lane, organization_id: str | None) -> ProbeResult | Flight:
-        entry = self._cache.get(_key(lane, organization_id))
-        now = self._clock()
-        if entry is None or now >= entry.stale_until:
-            return lane.join(organization_id)
-        if now >= entry.fresh_until:
-            lane.join(organization_id)
-        return entry.result
+        key = _key(lane, organization_id)
+        while True:
+            entry = self._cache.get(key)
+            now = self._clock()
+            if entry is not None and now < entry.fresh_until:
+                return entry.result
+            flight = lane.join(organization_id, unless=lambda: self._is_fresh(key))
+            if flight is not None:
+                return flight if entry is None or now >= entry.stale_until else entry.result
+
+    def _is_fresh(self, key: str) -> bool:
+        entry = self._cache.get(key)
+        return entry is not None and self._clock() < entry.fresh_until
 
     def _landed(self, lane: Lane, flight: Flight, until: float) -> ProbeResult:
         lane.wait(flight, until)
