@@ -10,23 +10,21 @@ from contextlib import closing
 
 from flask import current_app
 
-SCHEMA = """
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS organization (id TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS credential (
-    digest TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('token', 'api_key')),
-    organization_id TEXT NOT NULL REFERENCES organization
-);
-CREATE TABLE IF NOT EXISTS connector (
-    organization_id TEXT NOT NULL REFERENCES organization,
-    name TEXT NOT NULL,
-    enabled INTEGER NOT NULL DEFAULT 1,
-    last_sync TEXT,
-    PRIMARY KEY (organization_id, name)
-);
-COMMIT;
-"""
+TABLES = [
+    "CREATE TABLE organization (id TEXT PRIMARY KEY)",
+    """CREATE TABLE credential (
+        digest TEXT PRIMARY KEY,
+        kind TEXT NOT NULL CHECK (kind IN ('token', 'api_key')),
+        organization_id TEXT NOT NULL REFERENCES organization
+    )""",
+    """CREATE TABLE connector (
+        organization_id TEXT NOT NULL REFERENCES organization,
+        name TEXT NOT NULL,
+        enabled INTEGER NOT NULL DEFAULT 1,
+        last_sync TEXT,
+        PRIMARY KEY (organization_id, name)
+    )""",
+]
 
 # Made up, and the same for everybody who tries this example. Real ones come from
 # secrets.token_urlsafe(), are shown once, and are kept as digests only, as here.
@@ -45,23 +43,13 @@ CONNECTORS = [
 
 
 def create(path: pathlib.Path | str) -> None:
-    """Make the database where there is none; several workers may start at once."""
+    """Make and fill the database where there is none; several workers may start at once."""
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(SCHEMA)
-        connection.executemany(
-            "INSERT OR IGNORE INTO organization VALUES (?)",
-            {(organization_id,) for _, _, organization_id in CREDENTIALS},
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO credential VALUES (?, ?, ?)",
-            [(digest(secret), kind, owner) for secret, kind, owner in CREDENTIALS],
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO connector (organization_id, name, last_sync)"
-            " VALUES (?, ?, ?)",
-            CONNECTORS,
-        )
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # one worker at a time, and all of it or nothing
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            _fill(connection)
+        connection.execute("COMMIT")
 
 
 def digest(secret: str) -> str:
@@ -75,3 +63,19 @@ def query(sql: str, *values: object) -> list[tuple[t.Any, ...]]:
     path = current_app.config["DATABASE"]
     with closing(sqlite3.connect(path, timeout=0.5)) as connection, connection:
         return connection.execute(sql, values).fetchall()
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    for table in TABLES:
+        connection.execute(table)
+    connection.executemany(
+        "INSERT INTO organization VALUES (?)",
+        {(organization_id,) for _, _, organization_id in CREDENTIALS},
+    )
+    connection.executemany(
+        "INSERT INTO credential VALUES (?, ?, ?)",
+        [(digest(secret), kind, owner) for secret, kind, owner in CREDENTIALS],
+    )
+    connection.executemany(
+        "INSERT INTO connector (organization_id, name, last_sync) VALUES (?, ?, ?)", CONNECTORS
+    )
