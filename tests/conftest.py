@@ -1,16 +1,18 @@
-"""Fixtures: a host app that can be configured, and a clock that only a test moves."""
+"""Fixtures: a host app that can be configured, and the example app behind real servers."""
 
 from __future__ import annotations
 
 import pathlib
 import sys
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
+
+from .servers import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -50,3 +52,18 @@ def make_app(health: ConnectorHealth) -> MakeApp:
         return app
 
     return make
+
+
+@pytest.fixture(scope="session", params=["gunicorn", "waitress"])
+def running_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with serving(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: Server) -> Iterator[Server]:
+    """Serve the example app, with every connector on before and after the test."""
+    yield running_server
+    running_server.switch(*EVERY, on=True)
