@@ -85,7 +85,7 @@ class Guard:
             return self._own
         if self._bearer is not None and "Authorization" in request.headers:
             return self._bearer
-        if self._api_key is not None and request.headers.get("X-API-Key"):
+        if self._api_key is not None and "X-API-Key" in request.headers:
             return self._api_key
         return None
 

@@ -263,10 +263,11 @@ def test_a_503_of_the_authorizer_says_when_to_retry(make_app: MakeApp) -> None:
     "refuse",
     [
         lambda: abort(make_response("mine", 302, {"Location": "/login"})),
+        lambda: abort(401, response=make_response("mine", 401, {"Location": "/login"})),
         lambda: abort(redirect("/login")),
         lambda: (_ for _ in ()).throw(RequestRedirect("/login")).send(None),
     ],
-    ids=["response", "redirect", "routing"],
+    ids=["response", "refusal", "redirect", "routing"],
 )
 def test_a_response_of_the_hosts_own_making_is_passed_on(
     make_app: MakeApp, refuse: Callable[[], t.NoReturn]

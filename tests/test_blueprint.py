@@ -127,6 +127,17 @@ def test_the_monitor_answers_the_hosts_own_code(
     assert set(monitor.report().results) == {"availability"}
 
 
+@pytest.mark.parametrize("failing", [None, "org_xyz789"])
+def test_a_probe_of_both_scopes_reports_the_worse_of_its_two_results(
+    make_app: MakeApp, failing: str | None
+) -> None:
+    app = make_app(AVAILABILITY=lambda organization_id: organization_id != failing)
+
+    report = app.extensions["connector_health"]["connector_health"].report("org_xyz789")
+
+    assert report.results == {"availability": ProbeResult(Status.UNAVAILABLE)}
+
+
 def test_registering_starts_no_thread(make_app: MakeApp) -> None:
     before = set(threading.enumerate())
 

@@ -70,7 +70,7 @@ def test_a_trailing_slash_answers_the_same(make_app: MakeApp, path: str) -> None
 
 @both_routes
 def test_doubled_slashes_do_not_redirect(make_app: MakeApp, path: str) -> None:
-    response = ask(make_app(), "/" + path)
+    response = ask(make_app(), path.replace("/knowledge/", "//knowledge/"))
 
     assert response.status_code == 404
 

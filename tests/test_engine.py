@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import functools
 import threading
 import time
 import typing as t
@@ -107,16 +109,13 @@ def make_lane(clock: Clock) -> MakeLane:
     def execute(probe: Probe, organization_id: str | None) -> Outcome:
         return Outcome(interpret(probe.call()))
 
-    def make(probe: Probe, slots: int = 4) -> Lane:
+    def make(
+        probe: Probe,
+        slots: int = 4,
+        settle: Callable[..., None] = lambda lane, flight, outcome: None,
+    ) -> Lane:
         timing = Timing(timeout=probe.timeout or 5.0, ttl=0.0, max_stale=0.0)
-        return Lane(
-            probe,
-            timing,
-            slots,
-            execute=execute,
-            settle=lambda lane, flight, outcome: None,
-            clock=clock,
-        )
+        return Lane(probe, timing, slots, execute=execute, settle=settle, clock=clock)
 
     return make
 
@@ -412,6 +411,23 @@ def test_a_late_answer_never_replaces_a_newer_one(
     assert settled(overdue).status is Status.UNAVAILABLE
 
 
+def test_a_run_that_is_being_settled_is_not_settled_again_as_overdue(
+    make_lane: MakeLane, clock: Clock
+) -> None:
+    outcomes: list[Outcome] = []
+
+    def settle(lane: Lane, flight: Flight, outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        clock.advance(1.0)
+        if len(outcomes) == 1:
+            lane.reap()
+
+    flight = join(make_lane(drive(lambda: True, timeout=1.0), settle=settle), None)
+
+    assert settled(flight).status is Status.OK
+    assert len(outcomes) == 1
+
+
 def test_a_hung_probe_leaves_other_probes_alone(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
@@ -424,6 +440,29 @@ def test_a_hung_probe_leaves_other_probes_alone(
 
     assert report().results["other"] == ProbeResult(Status.OK)
     assert report().status is Status.DEGRADED
+
+
+def test_a_run_leaves_nothing_in_the_context_of_the_next(make_monitor: MakeMonitor) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen: list[str] = []
+    started = threading.Event()
+
+    def call(organization_id: str) -> bool:
+        started.wait(PATIENCE)
+        seen.append(tenant.get())
+        tenant.set(organization_id)
+        return True
+
+    monitor = make_monitor(drive(call, scope="organization"), SLOTS=1, DEADLINE=PATIENCE)
+    reports = [
+        in_background(functools.partial(monitor.report, organization_id))
+        for organization_id in ("org_a", "org_b")
+    ]
+    eventually(lambda: len(monitor._organization[0]._queue) == 1)
+    started.set()
+
+    assert all(report().available for report in reports)
+    assert seen == ["nobody", "nobody"]
 
 
 # Slots
