@@ -27,16 +27,16 @@ _GRANTED = object()
 class Refused(Unauthorized):
     """A caller without a valid credential.
 
-    :param challenge: the value of the ``WWW-Authenticate`` header (RFC 9110, 11.6.1).
+    :param challenges: a ``WWW-Authenticate`` header for each (RFC 9110, 11.6.1).
     """
 
-    def __init__(self, challenge: str) -> None:
+    def __init__(self, *challenges: str) -> None:
         super().__init__()
-        self.challenge = challenge
+        self.challenges = [("WWW-Authenticate", challenge) for challenge in challenges]
 
     def get_headers(self, *args: t.Any, **kwargs: t.Any) -> list[tuple[str, str]]:
-        """Add the challenge to the usual headers."""
-        return [*super().get_headers(*args, **kwargs), ("WWW-Authenticate", self.challenge)]
+        """Add the challenges to the usual headers."""
+        return [*super().get_headers(*args, **kwargs), *self.challenges]
 
 
 class Guard:
@@ -98,16 +98,22 @@ class _Gate:
         self._answer = auth.login_required(lambda: _GRANTED)
 
     def pass_through(self) -> object:
+        # No scheme has such a credential, and Werkzeug raises on some of them (RFC 9110, 11.4).
+        if not request.headers.get("Authorization", "").isascii():
+            raise Refused(self._challenge())
         answer = self._answer()
         if answer is not _GRANTED:
-            raise Refused(answer.headers["WWW-Authenticate"])
-        principal = self._auth.current_user()
+            raise Refused(*answer.headers.getlist("WWW-Authenticate"))
+        principal = _decided(self._auth.current_user(), "AUTH")
         if principal is None:  # the verifier said True
             return True
         if not principal:  # flask-httpauth lets "", [] and {} in
-            main = getattr(self._auth, "main_auth", self._auth)
-            raise Refused(main.authenticate_header())
+            raise Refused(self._challenge())
         return principal
+
+    def _challenge(self) -> str:
+        main = getattr(self._auth, "main_auth", self._auth)
+        return t.cast(str, main.authenticate_header())
 
 
 def allow_any_organization(principal: object, organization_id: str) -> bool:
@@ -137,6 +143,8 @@ def _checked(auth: object) -> object:
 
 
 def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.Any]:
+    if inspect.iscoroutinefunction(call.__call__):  # type: ignore[operator]
+        call = call.__call__  # type: ignore[operator]
     try:
         return app.ensure_sync(call)
     except RuntimeError as error:
@@ -147,7 +155,7 @@ def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.A
 
 
 def _decided(answer: object, key: str) -> object:
-    """Refuse an awaitable: it is truthy, and would open the door to everybody."""
+    """Refuse what is no answer yet: it is truthy, and would open the door to everybody."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
@@ -155,4 +163,6 @@ def _decided(answer: object, key: str) -> object:
             f"{PREFIX}{key} returned an awaitable: write it as an 'async def' function,"
             " or return the answer itself"
         )
+    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        raise TypeError(f"{PREFIX}{key} returned a generator: write 'return', not 'yield'")
     return answer

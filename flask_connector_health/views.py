@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from flask import Response, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from .auth import CHALLENGE, Guard
@@ -79,7 +80,7 @@ class Views:
             self._validate(organization_id)
             self._guard.authorize(principal, organization_id)
         except HTTPException as error:
-            if error.response is not None or (error.code or 0) < 400:
+            if error.response is not None or 300 <= (error.code or 500) < 400:
                 raise  # a response or a redirect of the host's making
             return self._refusal(error)
         return self._health(self._monitor.report(organization_id), _SCOPED)
@@ -93,18 +94,18 @@ class Views:
         return self._respond(self._bodies[report.status], code, headers)
 
     def _refusal(self, error: HTTPException) -> Response:
-        code = error.code or 500
+        # A refusal must never read as a success, whatever was raised.
+        code = error.code if error.code and error.code >= 400 else 500
         body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
-        headers = _SCOPED | {
-            name: value
-            for name, value in error.get_headers(request.environ)
-            if name.title() not in ("Content-Type", "Content-Length")
-        }
+        headers = Headers(_SCOPED)
+        for name, value in error.get_headers(request.environ):
+            if name.title() not in ("Content-Type", "Content-Length"):
+                headers.add(name, value)
         if code == 401:
             headers.setdefault("WWW-Authenticate", CHALLENGE)
         return self._respond(body.encode(), code, headers)
 
-    def _respond(self, body: bytes, code: int, headers: dict[str, str]) -> Response:
+    def _respond(self, body: bytes, code: int, headers: dict[str, str] | Headers) -> Response:
         response = Response(body, code, headers, content_type="application/json")
         if code == 503 and self._retry_after:
             response.headers.setdefault("Retry-After", str(self._retry_after))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from unittest import mock
 
 import pytest
-from flask import Flask, abort, make_response, redirect
+from flask import Flask, Response, abort, make_response, redirect
 from flask_httpauth import HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth, MultiAuth
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
 
@@ -259,6 +259,22 @@ def test_a_503_of_the_authorizer_says_when_to_retry(make_app: MakeApp) -> None:
     assert ask(app, BEARER).headers["Retry-After"] == "1"
 
 
+@pytest.mark.parametrize("code", [None, 200, 299])
+def test_a_refusal_never_reads_as_a_success(make_app: MakeApp, code: int | None) -> None:
+    class Odd(HTTPException):
+        pass
+
+    Odd.code = code
+
+    def refuse(*arguments: object) -> t.NoReturn:
+        raise Odd("denied")
+
+    response = ask(make_app(AUTHORIZE=refuse), BEARER)
+
+    assert response.status_code == 500
+    assert response.get_json()["error"]["status"] == 500
+
+
 @pytest.mark.parametrize(
     "refuse",
     [
@@ -303,6 +319,18 @@ def test_an_async_callable_without_flasks_extra_fails_at_registration(
         make_app(VERIFY_TOKEN=verify)
 
 
+class AsyncVerifier:
+    async def __call__(self, token: str) -> str | None:
+        return {"good-token": "ann"}.get(token)
+
+
+def test_an_object_with_an_async_call_works(make_app: MakeApp) -> None:
+    app = make_app(VERIFY_TOKEN=AsyncVerifier())
+
+    assert ask(app, BEARER).status_code == 200
+    assert_refused(ask(app, WRONG))
+
+
 class Promise:
     def __await__(self) -> t.Generator[None, None, bool]:
         yield
@@ -322,6 +350,23 @@ def test_a_forgotten_await_opens_no_door(
 
     assert ask(app, BEARER).status_code == 500
     assert "returned an awaitable" in caplog.text
+
+
+def generator(*arguments: object) -> t.Iterator[bool]:
+    yield False
+
+
+async def async_generator(*arguments: object) -> t.AsyncIterator[bool]:
+    yield False
+
+
+@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("call", [generator, async_generator])
+def test_a_yield_in_place_of_a_return_opens_no_door(
+    make_app: MakeApp, key: str, call: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(make_app(**{key: call}), BEARER).status_code == 500
+    assert "returned a generator: write 'return'" in caplog.text
 
 
 # The host's own flask-httpauth object
@@ -384,6 +429,48 @@ def test_a_falsy_principal_of_the_hosts_object_is_refused(
     auth = token_auth(lambda token: falsy)
 
     assert_refused(ask(make_app(**own_auth(AUTH=MultiAuth(auth) if multi else auth)), BEARER))
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_forgotten_await_of_the_hosts_object_opens_no_door(
+    make_app: MakeApp, multi: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = token_auth(lambda token: refusing())
+    app = make_app(**own_auth(AUTH=MultiAuth(auth) if multi else auth))
+
+    assert ask(app, BEARER).status_code == 500
+    assert "CONNECTOR_HEALTH_AUTH returned an awaitable" in caplog.text
+
+
+@pytest.mark.parametrize("header", ["Basic \xff\xff", "Bearer \xff", "Digest nonce=\xff"])
+@pytest.mark.parametrize("kind", [HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth])
+def test_bytes_beyond_ascii_are_401_with_the_hosts_object(
+    make_app: MakeApp, header: str, kind: Callable[[], t.Any]
+) -> None:
+    app = make_app(**own_auth(AUTH=kind()))
+    app.secret_key = "test"
+
+    response = app.test_client().get(SCOPED, environ_overrides={"HTTP_AUTHORIZATION": header})
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].endswith('realm="Authentication Required"') or (
+        kind is HTTPDigestAuth
+    )
+
+
+def test_every_challenge_of_the_hosts_object_is_kept(make_app: MakeApp) -> None:
+    auth = token_auth(lambda token: None)
+
+    @auth.error_handler  # type: ignore[untyped-decorator]
+    def refuse() -> Response:
+        response = Response(status=401)
+        for challenge in ("Bearer", "Negotiate"):
+            response.headers.add("WWW-Authenticate", challenge)
+        return response
+
+    response = ask(make_app(**own_auth(AUTH=auth)), BEARER)
+
+    assert response.headers.getlist("WWW-Authenticate") == ["Bearer", "Negotiate"]
 
 
 def test_a_multi_auth_is_taken_whole(make_app: MakeApp) -> None:

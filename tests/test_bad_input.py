@@ -112,6 +112,9 @@ BAD_HEADERS = [
     "good-token",
     "Basic",
     "Basic !!!",
+    "Basic \xff\xff",
+    "Basic g\xf6\xf6d",
+    "Digest nonce=\xff",
     "Basic Z29vZC10b2tlbjpnb29k",
     'Digest username="x", nonce=',
     "Token good-token",
@@ -144,6 +147,7 @@ def test_any_bytes_at_all_are_401(make_app: MakeApp) -> None:
         for environ in (
             {"HTTP_AUTHORIZATION": junk},
             {"HTTP_AUTHORIZATION": f"Bearer {junk}"},
+            {"HTTP_AUTHORIZATION": f"Basic {junk}"},
             {"HTTP_X_API_KEY": junk},
         ):
             assert client.get(SCOPED, environ_overrides=environ).status_code == 401

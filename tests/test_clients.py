@@ -232,6 +232,7 @@ def scoped(organization_id: bytes, *headers: bytes) -> bytes:
         [b"Authorization: Bearer"],
         [b"Authorization:"],
         [b"Authorization: Basic eHl6LXRva2VuOg=="],
+        [b"Authorization: Basic \xff\xff"],
         [b"X-API-Key: \xff"],
         [b"X-API-Key: xyz-key", b"X-API-Key: xyz-key"],
         [b"X-API-Key:"],
