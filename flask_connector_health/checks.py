@@ -7,11 +7,13 @@ with the value's name. No message repeats a string value: it may be a secret in 
 from __future__ import annotations
 
 import inspect
-import math
 import pkgutil
 import re
 import typing as t
 from collections.abc import Callable
+
+# A day, in seconds: whoever means more has the unit wrong, and waiting has its limits.
+LONGEST = 86_400
 
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -21,12 +23,12 @@ def seconds(value: object, *, zero: bool) -> float:
 
     :param zero: whether 0 is a duration too.
     """
-    limit = "at least 0" if zero else "above 0"
-    expected = f"must be a number of seconds (int or float), {limit}"
+    limit = "from 0 to" if zero else "above 0, at most"
+    expected = f"must be a number of seconds (int or float), {limit} {LONGEST}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{expected}, not {_type(value)}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{expected}, not {value} ({_type(value)})")
+    if not 0 <= value <= LONGEST or (value == 0 and not zero):
+        raise ValueError(f"{expected}, not {_number(value)}")
     return float(value)
 
 
@@ -36,7 +38,7 @@ def whole(value: object, *, least: int, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"must be a whole number (int), {limit}, not {_type(value)}")
     if value < least or (most is not None and value > most):
-        raise ValueError(f"must be a whole number (int), {limit}, not {value} (int)")
+        raise ValueError(f"must be a whole number (int), {limit}, not {_number(value)}")
     return value
 
 
@@ -45,7 +47,7 @@ def one_of(value: object, *choices: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"must be {_either(choices)} (int), not {_type(value)}")
     if value not in choices:
-        raise ValueError(f"must be {_either(choices)} (int), not {value}")
+        raise ValueError(f"must be {_either(choices)} (int), not {_number(value)}")
     return value
 
 
@@ -55,8 +57,10 @@ def pattern(value: object) -> re.Pattern[str]:
         raise ValueError(f"must be a regular expression (str), not {_type(value)}")
     try:
         return re.compile(value, re.ASCII)
-    except re.error as error:
-        raise ValueError(f"must be a valid regular expression (str): {error}") from error
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"must be a regular expression (str) that Python can compile: {error}"
+        ) from error
 
 
 def resolved(value: object) -> object:
@@ -72,8 +76,8 @@ def resolved(value: object) -> object:
         return pkgutil.resolve_name(value)
     except Exception as error:
         raise ValueError(
-            f"cannot import {value!r} (str): {type(error).__name__}: {error};"
-            " correct the name, or pass the object itself"
+            f"is an import string (str) that cannot be imported: {type(error).__name__}:"
+            f" {error}; correct it, or pass the object itself"
         ) from error
 
 
@@ -98,6 +102,20 @@ def accepts(call: Callable[..., t.Any], count: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def takes_keywords(call: Callable[..., t.Any]) -> bool:
+    """Tell whether a call takes an argument that can be given by keyword alone."""
+    kinds = {parameter.kind for parameter in inspect.signature(call).parameters.values()}
+    return bool(kinds & {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD})
+
+
+def _number(value: float) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # Python makes no text of an int with more than 4300 digits
+        text = "one that large"
+    return f"{text} ({_type(value)})"
 
 
 def _type(value: object) -> str:

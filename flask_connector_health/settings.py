@@ -17,7 +17,12 @@ PREFIX = "CONNECTOR_HEALTH_"
 
 def _availability(value: object) -> Callable[..., t.Any]:
     call = checks.resolved(value)
-    if callable(call) and checks.accepts(call, 0):
+    if callable(call) and checks.accepts(call, 0) and not checks.accepts(call, 1):
+        if checks.takes_keywords(call):
+            raise ValueError(
+                "must take organization_id as a positional argument, or nothing at all; this"
+                f" {type(call).__name__} could be given it by keyword alone"
+            )
         return call
     return checks.callable_with(call, "organization_id")
 
@@ -77,41 +82,34 @@ class Settings:
         :raises ConfigurationError: for a missing, unknown or unusable key, naming the key, the
             type found and the remedy.
         """
-        given = {
-            key.removeprefix(PREFIX).lower(): value
-            for key, value in config.items()
-            if key.startswith(PREFIX)
-        }
-        known = {field.name: field for field in fields(cls)}
-        for name in given:
-            if name not in known:
-                raise ConfigurationError(_unknown(name, known))
+        known = {PREFIX + field.name.upper(): field for field in fields(cls)}
+        for key in config:
+            if key.startswith(PREFIX) and key not in known:
+                raise ConfigurationError(_unknown(key, known))
         values = {}
-        for name, spec in known.items():
-            value = given.get(name)
+        for key, spec in known.items():
+            value = config.get(key)
             if value is None and spec.default is MISSING:
-                raise ConfigurationError(
-                    f"{PREFIX}{name.upper()} is missing (NoneType); {_REMEDIES[name]}"
-                )
-            if name not in given or (value is None and spec.default is None):
+                raise ConfigurationError(f"{key} is missing (NoneType); {_REMEDIES[spec.name]}")
+            if key not in config or (value is None and spec.default is None):
                 continue
             try:
-                values[name] = spec.metadata["check"](value)
+                values[spec.name] = spec.metadata["check"](value)
             except ValueError as error:
-                raise ConfigurationError(f"{PREFIX}{name.upper()} {error}") from error
+                raise ConfigurationError(f"{key} {error}") from error
         settings = cls(**values)
         settings._check_credentials()
         return settings
 
     def _check_credentials(self) -> None:
-        verifiers = [self.verify_token, self.verify_api_key]
-        if self.auth is None and not any(verifiers):
+        verifiers = self.verify_token is not None or self.verify_api_key is not None
+        if self.auth is None and not verifiers:
             raise ConfigurationError(
                 f"{PREFIX}VERIFY_TOKEN and {PREFIX}VERIFY_API_KEY are missing (NoneType);"
                 " set at least one to a callable that turns a credential into a principal,"
                 f" or {PREFIX}AUTH to your flask-httpauth object"
             )
-        if self.auth is not None and any(verifiers):
+        if self.auth is not None and verifiers:
             raise ConfigurationError(
                 f"{PREFIX}AUTH ({type(self.auth).__name__}) excludes {PREFIX}VERIFY_TOKEN and"
                 f" {PREFIX}VERIFY_API_KEY; keep one or the other"
@@ -126,9 +124,6 @@ _REMEDIES = {
 }
 
 
-def _unknown(name: str, known: Mapping[str, object]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return (
-        f"{PREFIX}{name.upper()} is not a setting of flask_connector_health;"
-        f" did you mean {PREFIX}{nearest.upper()}?"
-    )
+def _unknown(key: str, known: Mapping[str, object]) -> str:
+    nearest = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)[0]
+    return f"{key} is not a setting of flask_connector_health; did you mean {nearest}?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import types
@@ -86,8 +87,8 @@ def test_a_usable_value_is_taken(key: str, value: object) -> None:
     assert getattr(read(**{key: value}), key.lower()) == value
 
 
-SECONDS_ABOVE = "must be a number of seconds (int or float), above 0"
-SECONDS = "must be a number of seconds (int or float), at least 0"
+SECONDS_ABOVE = "must be a number of seconds (int or float), above 0, at most 86400"
+SECONDS = "must be a number of seconds (int or float), from 0 to 86400"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +102,10 @@ SECONDS = "must be a number of seconds (int or float), at least 0"
         ("VERIFY_TOKEN", nothing, "must be a callable taking (token); this function takes"),
         ("VERIFY_API_KEY", two, "must be a callable taking (api_key); this function takes"),
         ("ORGANIZATION_ID_PATTERN", 1, "must be a regular expression (str), not int"),
-        ("ORGANIZATION_ID_PATTERN", "(", "must be a valid regular expression (str): missing"),
-        ("FOREIGN_ORGANIZATION", 401, "must be 403 or 404 (int), not 401"),
+        ("ORGANIZATION_ID_PATTERN", "(", "that Python can compile: missing )"),
+        ("ORGANIZATION_ID_PATTERN", "x{99999999999}", "(str) that Python can compile: the rep"),
+        ("ORGANIZATION_ID_PATTERN", "(?u)x", "(str) that Python can compile: ASCII and"),
+        ("FOREIGN_ORGANIZATION", 401, "must be 403 or 404 (int), not 401 (int)"),
         ("FOREIGN_ORGANIZATION", "404", "must be 403 or 404 (int), not str"),
         ("FOREIGN_ORGANIZATION", None, "must be 403 or 404 (int), not NoneType"),
         ("UNAVAILABLE_STATUS_CODE", 500, "must be 503 or 200 (int), not 500"),
@@ -114,6 +117,7 @@ SECONDS = "must be a number of seconds (int or float), at least 0"
         ("DEADLINE", math.inf, f"{SECONDS_ABOVE}, not inf (float)"),
         ("TTL", -1.0, f"{SECONDS}, not -1.0 (float)"),
         ("TTL", math.nan, f"{SECONDS}, not nan (float)"),
+        ("TTL", 86_401, f"{SECONDS}, not 86401 (int)"),
         ("TTL", True, f"{SECONDS}, not bool"),
         ("MAX_STALE", timedelta(seconds=1), f"{SECONDS}, not timedelta"),
         ("TIMEOUT", "5", f"{SECONDS_ABOVE}, not str"),
@@ -127,6 +131,11 @@ def test_an_unusable_value_is_named_with_its_remedy(key: str, value: object, tex
 
     assert message.startswith(f"{PREFIX}{key} ")
     assert text in message
+
+
+@pytest.mark.parametrize("key", ["DEADLINE", "RETRY_AFTER", "FOREIGN_ORGANIZATION"])
+def test_a_number_too_long_to_be_written_is_named_all_the_same(key: str) -> None:
+    assert complaint(**{key: 10**5_000}).endswith("not one that large (int)")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,13 @@ def test_auth_and_verifiers_exclude_each_other() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("TLL", "TTL"), ("VERIFY_TOKENS", "VERIFY_TOKEN"), ("AUTHORISE", "AUTHORIZE")],
+    [
+        ("TLL", "TTL"),
+        ("VERIFY_TOKENS", "VERIFY_TOKEN"),
+        ("AUTHORISE", "AUTHORIZE"),
+        ("ttl", "TTL"),
+        ("", "TTL"),
+    ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(wrong: str, right: str) -> None:
     assert complaint(**{wrong: 1}) == (
@@ -171,11 +186,46 @@ def test_other_peoples_keys_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTH", "AVAILABILITY", "AUTHORIZE"])
-def test_a_string_that_is_no_import_string_is_not_repeated(key: str) -> None:
-    message = complaint(**{key: "s3cret-token"})
+def test_a_string_that_cannot_be_imported_is_not_repeated(key: str) -> None:
+    for secret in ("s3cret-token", "admin:s3cret"):
+        message = complaint(**{key: secret})
 
-    assert "must be the object itself or an import string such as" in message
-    assert "s3cret" not in message
+        assert "import string" in message
+        assert "s3cret" not in message
+
+
+def keyword_only(*, organization_id: str | None = None) -> bool:
+    return organization_id is None
+
+
+def keywords(**options: object) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("call", [keyword_only, keywords, functools.partial(one, given=None)])
+def test_an_availability_that_is_never_asked_about_an_organization_is_refused(
+    call: t.Any,
+) -> None:
+    message = complaint(AVAILABILITY=call)
+
+    assert "must take organization_id as a positional argument, or nothing at all" in message
+
+
+class Empty:
+    """A verifier that is falsy, as an empty collection of keys is."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __call__(self, credential: str) -> bool:
+        return True
+
+
+def test_a_falsy_verifier_is_there_all_the_same() -> None:
+    assert read(VERIFY_TOKEN=Empty(), VERIFY_API_KEY=None).verify_token is not None
+    assert "AUTH (object) excludes" in complaint(
+        AUTH=object(), VERIFY_TOKEN=Empty(), VERIFY_API_KEY=None
+    )
 
 
 def test_registration_is_where_it_fails(make_app: MakeApp) -> None:
@@ -212,9 +262,12 @@ def test_every_callable_may_be_an_import_string() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("myapp:verfy", "cannot import 'myapp:verfy' (str): AttributeError"),
-        ("mypap:verify", "cannot import 'mypap:verify' (str): ModuleNotFoundError"),
-        ("myapp:verify.more", "cannot import"),
+        (
+            "myapp:verfy",
+            "cannot be imported: AttributeError: module 'myapp' has no attribute 'verfy'",
+        ),
+        ("mypap:verify", "cannot be imported: ModuleNotFoundError: No module named 'mypap'"),
+        ("myapp:verify.more", "is an import string (str) that cannot be imported"),
         ("myapp:may_see", "this function takes other arguments"),
         ("myapp:__name__", "must be a callable taking (token), not str"),
         ("myapp.verify", "must be the object itself or an import string"),
