@@ -12,7 +12,14 @@ from flask.blueprints import BlueprintSetupState
 from . import checks
 from .auth import Guard
 from .engine.monitor import Monitor
-from .probes.spec import AVAILABILITY, Probe, ProbeCall, ProbeOptions, ProbeRegistry
+from .probes.spec import (
+    AVAILABILITY,
+    Probe,
+    ProbeCall,
+    ProbeOptions,
+    ProbeRegistry,
+    check_name,
+)
 from .settings import Settings
 from .views import ORGANIZATION_RULE, SERVICE_RULE, Views
 
@@ -55,6 +62,7 @@ class ConnectorHealth(Blueprint):
         :raises ConfigurationError: if an option is unusable, the name is taken, or the
             blueprint is registered already.
         """
+        check_name(name)  # now, since @health.probe without a call never comes to add()
 
         def add(call: F) -> F:
             self.add_probe(call, name=name, **options)
@@ -78,7 +86,6 @@ class ConnectorHealth(Blueprint):
         self._probes.add(Probe(name=t.cast(str, name), call=call, **options))
 
     def _set_up(self, state: BlueprintSetupState) -> None:
-        self._probes.seal()
         app = t.cast(Flask, state.app)
         settings = Settings.from_config(app.config)
         guard = Guard(app, settings)
@@ -93,6 +100,7 @@ class ConnectorHealth(Blueprint):
         ):
             # Some probers take a redirect for healthy: slashes must never cause one.
             state.add_url_rule(rule, endpoint, view, strict_slashes=False, merge_slashes=False)
+        self._probes.seal()
 
 
 def _availability(settings: Settings) -> list[Probe]:

@@ -91,8 +91,7 @@ def interpret(answer: object) -> ProbeResult:
     if isinstance(answer, bool):
         return ProbeResult(Status.OK if answer else Status.UNAVAILABLE)
     raise TypeError(
-        f"the probe returned {type(answer).__name__};"
-        " return True, False, a Status or a ProbeResult"
+        f"it returned {type(answer).__name__}; return True, False, a Status or a ProbeResult"
     )
 
 

@@ -127,6 +127,14 @@ def test_the_monitor_answers_the_hosts_own_code(
     assert set(monitor.report().results) == {"availability"}
 
 
+def test_an_organization_without_an_id_is_not_the_service(make_app: MakeApp) -> None:
+    app = make_app(AVAILABILITY=lambda organization_id: organization_id is None)
+    monitor = app.extensions["connector_health"]["connector_health"]
+
+    assert not monitor.report("").available
+    assert monitor.report().available
+
+
 @pytest.mark.parametrize("failing", [None, "org_xyz789"])
 def test_a_probe_of_both_scopes_reports_the_worse_of_its_two_results(
     make_app: MakeApp, failing: str | None
@@ -153,6 +161,17 @@ def test_a_probe_after_registration_is_refused(
 
     with pytest.raises(ConfigurationError, match=r"'late' comes too late: .* import"):
         health.add_probe(lambda: True, name="late")
+
+
+def test_probes_may_still_come_after_a_registration_that_failed(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    with pytest.raises(ConfigurationError):
+        make_app(TTL="soon")
+
+    health.add_probe(lambda: True, name="drive")
+
+    assert make_app().test_client().get(PUBLIC).status_code == 200
 
 
 def test_the_public_names_are_these() -> None:

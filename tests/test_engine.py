@@ -370,6 +370,24 @@ def test_what_has_no_result_at_the_deadline_is_unknown_and_its_run_goes_on(
     assert gated.runs == 1
 
 
+def test_the_log_says_so_once_a_minute(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor(drive(gated, ttl=0))
+
+    for pause in (0.0, 58.0, 2.0):
+        clock.advance(pause)
+        report = in_background(monitor.report)
+        gated.wait_for_start()
+        clock.advance(0.5)
+        assert result_of(report()) is UNKNOWN
+        gated.let_through()
+        eventually(lambda: not monitor._service[0]._flights)
+
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("probe 'drive' has no result within the request's")
+
+
 def test_a_run_past_its_timeout_is_failed_for_those_who_wait(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
@@ -402,6 +420,7 @@ def test_a_late_answer_never_replaces_a_newer_one(
     overdue = join(lane, None)
     gated.wait_for_start()
     clock.advance(1.0)
+    lane.reap()
     newer = join(lane, None)
     gated.wait_for_start()
 
@@ -501,6 +520,20 @@ def test_when_all_slots_hang_the_result_says_so(
     assert gated.runs == 2
 
 
+def test_what_waits_for_a_slot_fails_with_the_last_one(
+    make_lane: MakeLane, clock: Clock, gated: Gated
+) -> None:
+    lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=1)
+    join(lane, "org_a")
+    gated.wait_for_start()
+    waiting = join(lane, "org_b")
+    clock.advance(1.0)
+
+    lane.reap()
+
+    assert settled(waiting).message.startswith("all 1 of its threads hang in earlier runs")
+
+
 def test_a_hung_run_that_returns_gives_its_slot_back(
     make_lane: MakeLane, clock: Clock, gated: Gated
 ) -> None:
@@ -536,11 +569,12 @@ def test_beyond_a_full_queue_there_is_no_verdict(
     assert monitor.report("org_too_many").available
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
 def test_a_thread_that_the_system_refuses_is_asked_for_again(
-    make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch
+    make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(thread: threading.Thread) -> t.NoReturn:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     lane = make_lane(drive(lambda: True))
     with monkeypatch.context() as patch:

@@ -20,6 +20,7 @@ from flask_connector_health import (
     Report,
     Status,
 )
+from flask_connector_health.model import UNKNOWN
 
 from .conftest import PUBLIC, MakeApp
 
@@ -76,7 +77,7 @@ def test_a_decorator_without_a_name_says_how_to_write_it(health: ConnectorHealth
         return True
 
     with pytest.raises(ConfigurationError, match=r'not function; write @health.probe\("'):
-        health.probe(t.cast(str, drive))(drive)
+        health.probe(t.cast(str, drive))
 
 
 def test_a_name_is_unique(health: ConnectorHealth) -> None:
@@ -98,9 +99,12 @@ def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> No
         ({"scope": ["service"]}, "scope must be 'service' or 'organization'"),
         ({"scope": "organization"}, r"call must be a callable taking \(organization_id\);"),
         ({"critical": 1}, "critical must be True or False, not int"),
-        ({"timeout": 0}, "timeout must be a number of seconds .* above 0, not 0"),
+        (
+            {"timeout": 0},
+            "timeout must be a number of seconds .* above 0, at most 86400, not 0",
+        ),
         ({"timeout": "5"}, "timeout must be .* not str"),
-        ({"ttl": -1}, "ttl must be a number of seconds .* at least 0, not -1"),
+        ({"ttl": -1}, "ttl must be a number of seconds .* from 0 to 86400, not -1"),
     ],
 )
 def test_an_unusable_option_names_the_probe_and_the_remedy(
@@ -154,8 +158,8 @@ def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
 ) -> None:
     assert result_of(lambda: answer).status is Status.UNAVAILABLE
     assert [record.getMessage() for record in caplog.records] == [
-        "probe 'drive' is unavailable: TypeError: the probe returned"
-        f" {type(answer).__name__}; return True, False, a Status or a ProbeResult"
+        f"probe 'drive' is unavailable: it returned {type(answer).__name__};"
+        " return True, False, a Status or a ProbeResult"
     ]
 
 
@@ -204,8 +208,34 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
 
     assert result.status is Status.UNAVAILABLE
     assert "s3cret" not in result.message
-    assert f"probe 'drive' is unavailable: {type(error).__name__}: s3cret" in caplog.text
+    [line] = caplog.messages
+    assert line == (
+        f"probe 'drive' is unavailable: it raised {type(error).__name__}: s3cret;"
+        " mend it, or raise ProbeFailed where that is an answer"
+    )
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("base", [ProbeFailed, ProbeDegraded, RuntimeError])
+def test_an_exception_without_a_readable_text_costs_no_verdict(
+    make_app: MakeApp, health: ConnectorHealth, base: type[Exception]
+) -> None:
+    def no_words(error: Exception) -> str:
+        raise RuntimeError("no words")
+
+    mute = type("Mute", (base,), {"__str__": no_words})
+
+    def drive() -> bool:
+        raise mute
+
+    health.add_probe(drive, name="drive", ttl=0)
+    app = make_app(SLOTS=1)
+
+    reports = [report_of(app) for _ in range(3)]
+
+    expected = Status.DEGRADED if base is ProbeDegraded else Status.UNAVAILABLE
+    assert {report.status for report in reports} == {expected}
+    assert UNKNOWN not in [report.results["drive"] for report in reports]
 
 
 @pytest.mark.parametrize(
@@ -295,9 +325,13 @@ def test_the_log_speaks_when_a_verdict_turns_and_not_per_request(
         for _ in range(3):
             client.get(PUBLIC)
 
+    raised = (
+        "probe 'drive' is unavailable: it raised RuntimeError: boom;"
+        " mend it, or raise ProbeFailed where that is an answer"
+    )
     assert switch.runs == 15
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("ERROR", "probe 'drive' is unavailable: RuntimeError: boom"),
+        ("ERROR", raised),
         ("WARNING", "probe 'drive' is degraded: the probe says so"),
         ("INFO", "probe 'drive' is ok: the probe says so"),
     ]
@@ -340,7 +374,7 @@ def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
 ) -> None:
     release = threading.Event()
     health.add_probe(release.wait, name="drive")
-    client = make_app(DEADLINE=0.05).test_client()
+    client = make_app(DEADLINE=0.05, TTL=0).test_client()
 
     started = time.monotonic()
     responses = [client.get(PUBLIC) for _ in range(3)]

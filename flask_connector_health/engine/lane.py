@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import typing as t
 from collections import deque
@@ -29,14 +30,7 @@ class Flight:
     somebody has its outcome in hand: nobody else may settle it then.
     """
 
-    __slots__ = (
-        "claimed",
-        "done",
-        "organization_id",
-        "outcome",
-        "reported_late",
-        "started",
-    )
+    __slots__ = ("claimed", "done", "organization_id", "outcome", "started")
 
     def __init__(self, organization_id: str | None) -> None:
         self.organization_id = organization_id
@@ -44,7 +38,6 @@ class Flight:
         self.outcome: Outcome | None = None
         self.started: float | None = None
         self.claimed = False
-        self.reported_late = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class Lane:
     off: it keeps its slot until it returns, and its result is discarded.
 
     :param execute: runs the probe for an organization; it must not raise.
-    :param settle: hears of every outcome, before anybody who waits for it.
+    :param settle: hears of every outcome, before anybody who waits for it; nor must this.
     :param clock: monotonic seconds.
     """
 
@@ -80,6 +73,7 @@ class Lane:
     ) -> None:
         self.probe = probe
         self.timing = timing
+        self.reported_late = -math.inf
         self._slots = slots
         self._execute = execute
         self._settle = settle
@@ -96,40 +90,39 @@ class Lane:
         :param unless: asked before one is started, when none can settle meanwhile: whether the
             result of an earlier one has come in. There is no flight to share then.
         """
-        self.reap()
-        exhausted = False
         with self._lock:
             flight = self._flights.get(organization_id)
             if flight is None:
                 if unless():
                     return None
                 flight = Flight(organization_id)
-                exhausted = self._hung >= self._slots
-                if exhausted or len(self._queue) >= QUEUE:
+                if len(self._queue) >= QUEUE:
                     flight.done.set()
                 else:
                     self._flights[organization_id] = flight
                     self._queue.append(flight)
-            self._employ()
-        if exhausted:
-            self._conclude(flight, self._all_hung())
+        self.reap()
         return flight
 
     def reap(self) -> None:
-        """Settle the runs that are overdue as failed, and write their threads off."""
+        """Settle the runs that are overdue as failed, and write their threads off.
+
+        When all threads hang, nothing that waits for one could ever run: it has failed, too.
+        """
         with self._lock:
-            overdue = [
-                flight
-                for flight in self._flights.values()
-                if not flight.claimed and self._is_overdue(flight)
-            ]
-            for flight in overdue:
-                flight.claimed = True
+            overdue = [flight for flight in self._flights.values() if self._is_overdue(flight)]
             self._hung += len(overdue)
             self._working -= len(overdue)
+            stranded = list(self._queue) if self._hung >= self._slots else []
+            for flight in overdue + stranded:
+                flight.claimed = True
+            if stranded:
+                self._queue.clear()
             self._employ()
         for flight in overdue:
             self._conclude(flight, self._overdue())
+        for flight in stranded:
+            self._conclude(flight, self._all_hung())
 
     def wait(self, flight: Flight, until: float) -> None:
         """Wait for a flight to be settled, until the clock reads ``until`` at the latest."""
@@ -151,8 +144,8 @@ class Lane:
         )
         try:
             thread.start()
-        except RuntimeError:  # the system has no thread to give: the next caller tries again
-            return
+        except (RuntimeError, MemoryError):
+            return  # the system has no thread to give: the next caller tries again
         self._working += 1
 
     def _work(self) -> None:
@@ -170,8 +163,8 @@ class Lane:
             return flight
 
     def _finish(self, flight: Flight, outcome: Outcome) -> None:
-        late = self._is_overdue(flight)
         with self._lock:
+            late = self._is_overdue(flight)
             written_off = flight.claimed
             if written_off:
                 self._hung -= 1
@@ -182,15 +175,16 @@ class Lane:
 
     def _conclude(self, flight: Flight, outcome: Outcome) -> None:
         flight.outcome = outcome
-        self._settle(self, flight, outcome)
-        with self._lock:
-            # Only now: whoever finds no flight from here on finds the result.
-            if self._flights.get(flight.organization_id) is flight:
+        try:
+            self._settle(self, flight, outcome)
+        finally:
+            with self._lock:
+                # Only now: whoever finds no flight from here on finds the result.
                 del self._flights[flight.organization_id]
-        flight.done.set()
+            flight.done.set()
 
     def _is_overdue(self, flight: Flight) -> bool:
-        if flight.started is None:
+        if flight.claimed or flight.started is None:
             return False
         return self._clock() - flight.started >= self.timing.timeout
 

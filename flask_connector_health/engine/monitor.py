@@ -30,6 +30,9 @@ from .lane import Flight, Lane, Outcome, Timing
 
 logger = logging.getLogger(__name__)
 
+# Seconds between two lines of the log on a probe that is too slow for the deadline.
+LATE_REMINDER = 60.0
+
 
 class Monitor:
     """Answers for the service and for each organization, within the deadline.
@@ -111,8 +114,8 @@ class Monitor:
         outcome = flight.outcome
         if outcome is not None:
             return outcome.result
-        if not flight.reported_late:
-            flight.reported_late = True
+        if until - lane.reported_late >= LATE_REMINDER:
+            lane.reported_late = until
             _log(
                 logging.WARNING,
                 f"probe {_subject(lane, flight)} has no result within the request's deadline"
@@ -125,9 +128,9 @@ class Monitor:
         try:
             return Outcome(contextvars.Context().run(self._call, probe, organization_id))
         except ProbeDegraded as error:
-            return Outcome(ProbeResult(Status.DEGRADED, str(error)))
+            return Outcome(ProbeResult(Status.DEGRADED, _text(error)))
         except ProbeFailed as error:
-            return Outcome(ProbeResult(Status.UNAVAILABLE, str(error)))
+            return Outcome(ProbeResult(Status.UNAVAILABLE, _text(error)))
         except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
             return Outcome(
                 ProbeResult(Status.UNAVAILABLE, "it raised an exception; see the log"),
@@ -140,7 +143,10 @@ class Monitor:
             answer: object = probe.call(*arguments)
             if inspect.isawaitable(answer):
                 answer = asyncio.run(_awaited(answer))
-            return interpret(answer)
+            try:
+                return interpret(answer)
+            except TypeError as error:
+                raise ProbeFailed(str(error)) from None
 
     def _settle(self, lane: Lane, flight: Flight, outcome: Outcome) -> None:
         key = _key(lane, flight.organization_id)
@@ -158,7 +164,16 @@ async def _awaited(answer: Awaitable[t.Any]) -> object:
 
 
 def _key(lane: Lane, organization_id: str | None) -> str:
-    return f"{lane.probe.name}\x1f{organization_id or ''}"
+    if organization_id is None:
+        return lane.probe.name
+    return f"{lane.probe.name}\x1f{organization_id}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
+        return "(its text cannot be read)"
 
 
 def _subject(lane: Lane, flight: Flight) -> str:
@@ -172,7 +187,10 @@ def _log_change(subject: str, outcome: Outcome) -> None:
     result, cause = outcome
     reason = result.message or "the probe says so"
     if cause is not None:
-        reason = f"{type(cause).__name__}: {cause}"
+        reason = (
+            f"it raised {type(cause).__name__}: {_text(cause)};"
+            " mend it, or raise ProbeFailed where that is an answer"
+        )
     level = {Status.OK: logging.INFO, Status.DEGRADED: logging.WARNING}
     _log(
         level.get(result.status, logging.ERROR),

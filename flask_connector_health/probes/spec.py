@@ -50,11 +50,7 @@ class Probe:
     ttl: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ConfigurationError(
-                "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', not"
-                f' {type(self.name).__name__}; write @health.probe("search-index")'
-            )
+        check_name(self.name)
         if self.scope not in ("service", "organization"):
             raise self._error(f"scope must be 'service' or 'organization', not {self.scope!r}")
         if not isinstance(self.critical, bool):
@@ -78,6 +74,18 @@ class Probe:
 
     def _error(self, text: str) -> ConfigurationError:
         return ConfigurationError(f"probe {self.name!r}: {text}")
+
+
+def check_name(name: object) -> None:
+    """Refuse what cannot be a probe's name.
+
+    :raises ConfigurationError: saying how to write one.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', not"
+            f' {type(name).__name__}; write @health.probe("search-index")'
+        )
 
 
 class ProbeRegistry:
