@@ -95,12 +95,16 @@ class _Gate:
 
     def __init__(self, auth: t.Any) -> None:
         self._auth = auth
+        self._parts = [auth]
+        if isinstance(auth, MultiAuth):
+            self._parts = [auth.main_auth, *auth.additional_auths]
         self._answer = auth.login_required(lambda: _GRANTED)
 
     def pass_through(self) -> object:
-        # No scheme has such a credential, and Werkzeug raises on some of them (RFC 9110, 11.4).
-        if not request.headers.get("Authorization", "").isascii():
-            raise Refused(self._challenge())
+        part = self._deciding()
+        # No scheme has such a credential (RFC 9110, 11.4), and not Werkzeug alone raises on it.
+        if not request.headers.get(part.header or "Authorization", "").isascii():
+            raise Refused(part.authenticate_header())
         answer = self._answer()
         if answer is not _GRANTED:
             raise Refused(*answer.headers.getlist("WWW-Authenticate"))
@@ -108,12 +112,13 @@ class _Gate:
         if principal is None:  # the verifier said True
             return True
         if not principal:  # flask-httpauth lets "", [] and {} in
-            raise Refused(self._challenge())
+            raise Refused(part.authenticate_header())
         return principal
 
-    def _challenge(self) -> str:
-        main = getattr(self._auth, "main_auth", self._auth)
-        return t.cast(str, main.authenticate_header())
+    def _deciding(self) -> t.Any:
+        """Find the object that a MultiAuth will ask about this request."""
+        compatible = (p for p in self._parts if p.is_compatible_auth(request.headers))
+        return next(compatible, self._parts[0])
 
 
 def allow_any_organization(principal: object, organization_id: str) -> bool:
@@ -127,7 +132,7 @@ def _token_auth(verifier: Callable[[str], object], header: str | None = None) ->
     def verify(credential: str) -> object:
         if not _CREDENTIAL.fullmatch(credential):
             return None
-        return _decided(verifier(credential), "VERIFY_TOKEN or VERIFY_API_KEY") or None
+        return _decided(verifier(credential), "VERIFY_TOKEN or VERIFY_API_KEY")
 
     auth.verify_token(verify)
     return auth

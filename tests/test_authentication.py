@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import sys
 import typing as t
@@ -456,6 +457,29 @@ def test_bytes_beyond_ascii_are_401_with_the_hosts_object(
     assert response.headers["WWW-Authenticate"].endswith('realm="Authentication Required"') or (
         kind is HTTPDigestAuth
     )
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_key_beyond_ascii_never_reaches_the_hosts_object(
+    make_app: MakeApp, multi: bool
+) -> None:
+    auth = token_auth(lambda key: hmac.compare_digest(key, "good-key"), header="X-API-Key")
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), auth) if multi else auth))
+
+    response = app.test_client().get(SCOPED, environ_overrides={"HTTP_X_API_KEY": "\xff"})
+
+    assert response.status_code == 401
+    assert ask(app, API_KEY).status_code == 200
+
+
+def test_a_header_that_decides_nothing_may_hold_anything(make_app: MakeApp) -> None:
+    key = token_auth(lambda key: key == "good-key", header="X-API-Key")
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), key)))
+    junk_key = {"HTTP_X_API_KEY": "\xff"}
+
+    response = app.test_client().get(SCOPED, auth=("ann", "secret"), environ_overrides=junk_key)
+
+    assert response.status_code == 200
 
 
 def test_every_challenge_of_the_hosts_object_is_kept(make_app: MakeApp) -> None:
