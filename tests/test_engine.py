@@ -385,7 +385,9 @@ def test_the_log_says_so_once_a_minute(
         eventually(lambda: not monitor._service[0]._flights)
 
     assert len(caplog.messages) == 2
-    assert caplog.messages[0].startswith("probe 'drive' has no result within the request's")
+    assert caplog.messages[0].startswith(
+        "probe 'drive' counts as unavailable: it has no result within the request's deadline"
+    )
 
 
 def test_a_run_past_its_timeout_is_failed_for_those_who_wait(
@@ -520,7 +522,7 @@ def test_when_all_slots_hang_the_result_says_so(
     assert gated.runs == 2
 
 
-def test_what_waits_for_a_slot_fails_with_the_last_one(
+def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
     make_lane: MakeLane, clock: Clock, gated: Gated
 ) -> None:
     lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=1)
@@ -532,6 +534,77 @@ def test_what_waits_for_a_slot_fails_with_the_last_one(
     lane.reap()
 
     assert settled(waiting).message.startswith("all 1 of its threads hang in earlier runs")
+    gated.let_through()
+    eventually(lambda: (lane._working, lane._hung) == (0, 0))
+    assert gated.runs == 1
+
+
+def test_what_found_all_slots_hung_is_neither_kept_nor_logged(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", timeout=1.0), SLOTS=1)
+    hung = in_background(lambda: monitor.report("org_a"))
+    gated.wait_for_start()
+    clock.advance(1.0)
+    assert not hung().available
+
+    stranded = monitor.report("org_b")
+    gated.let_through(2)
+    eventually(lambda: monitor._organization[0]._hung == 0)
+    mended = in_background(lambda: monitor.report("org_b"))
+
+    assert result_of(stranded).message.startswith("all 1 of its threads hang")
+    assert mended().available
+    assert "org_b" not in caplog.text
+
+
+def test_hung_threads_count_among_the_slots(
+    make_lane: MakeLane, clock: Clock, gated: Gated
+) -> None:
+    lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=2)
+    join(lane, "org_hung")
+    gated.wait_for_start()
+    clock.advance(1.0)
+    lane.reap()
+
+    for number in range(3):
+        join(lane, f"org_{number}")
+
+    assert len(lane_threads()) == 2
+    gated.let_through(4)
+    eventually(lambda: (lane._working, lane._hung) == (0, 0))
+
+
+def test_whoever_waits_for_a_result_that_is_being_settled_does_not_spin(
+    make_lane: MakeLane, clock: Clock
+) -> None:
+    class CountingEvent(threading.Event):
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            return super().wait(timeout)
+
+    settling, release = threading.Event(), threading.Event()
+
+    def settle(lane: Lane, flight: Flight, outcome: Outcome) -> None:
+        settling.set()
+        release.wait(PATIENCE)
+
+    lane = make_lane(drive(lambda: True, timeout=1.0), settle=settle)
+    flight = join(lane, None)
+    settling.wait(PATIENCE)
+    flight.done = done = CountingEvent()
+    clock.advance(1.0)
+    waiter = threading.Thread(target=lane.wait, args=[flight, clock() + PATIENCE])
+    waiter.start()
+    eventually(lambda: done.waits > 0)
+
+    time.sleep(0.02)  # in which a loop would come round thousands of times
+    release.set()
+    waiter.join(PATIENCE)
+
+    assert done.waits == 1
 
 
 def test_a_hung_run_that_returns_gives_its_slot_back(
@@ -551,7 +624,10 @@ def test_a_hung_run_that_returns_gives_its_slot_back(
 
 
 def test_beyond_a_full_queue_there_is_no_verdict(
-    make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
+    make_monitor: MakeMonitor,
+    gated: Gated,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(lane_module, "QUEUE", 1)
     monitor = make_monitor(drive(gated, scope="organization"), SLOTS=1, DEADLINE=PATIENCE)
@@ -562,6 +638,7 @@ def test_beyond_a_full_queue_there_is_no_verdict(
     eventually(lambda: len(lane._queue) == 1)
 
     assert result_of(monitor.report("org_too_many")) is UNKNOWN
+    assert "too many of its runs wait for a thread already; make it faster" in caplog.text
 
     gated.let_through(3)
     assert running().available

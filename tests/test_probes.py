@@ -217,11 +217,15 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
 
 
 @pytest.mark.parametrize("base", [ProbeFailed, ProbeDegraded, RuntimeError])
+@pytest.mark.parametrize("why", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_without_a_readable_text_costs_no_verdict(
-    make_app: MakeApp, health: ConnectorHealth, base: type[Exception]
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    base: type[Exception],
+    why: type[BaseException],
 ) -> None:
     def no_words(error: Exception) -> str:
-        raise RuntimeError("no words")
+        raise why("no words")
 
     mute = type("Mute", (base,), {"__str__": no_words})
 
@@ -385,5 +389,5 @@ def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
     assert responses[0].data == b'{"status": "unavailable", "available": false}'
     assert elapsed < 2  # three deadlines, and far below the probe's timeout of 5 s
     [message] = caplog.messages
-    assert message.startswith("probe 'drive' has no result within the request's deadline")
+    assert message.startswith("probe 'drive' counts as unavailable: it has no result within")
     assert "make it faster, or raise CONNECTOR_HEALTH_DEADLINE" in message

@@ -57,7 +57,7 @@ class Lane:
     off: it keeps its slot until it returns, and its result is discarded.
 
     :param execute: runs the probe for an organization; it must not raise.
-    :param settle: hears of every outcome, before anybody who waits for it; nor must this.
+    :param settle: hears of every run's outcome, before anybody who waits for it; nor must this.
     :param clock: monotonic seconds.
     """
 
@@ -107,7 +107,8 @@ class Lane:
     def reap(self) -> None:
         """Settle the runs that are overdue as failed, and write their threads off.
 
-        When all threads hang, nothing that waits for one could ever run: it has failed, too.
+        When all threads hang, what waits for one is told so. It has not failed by that, so
+        nobody else hears of it: the next request asks again.
         """
         with self._lock:
             overdue = [flight for flight in self._flights.values() if self._is_overdue(flight)]
@@ -122,7 +123,7 @@ class Lane:
         for flight in overdue:
             self._conclude(flight, self._overdue())
         for flight in stranded:
-            self._conclude(flight, self._all_hung())
+            self._release(flight, self._all_hung())
 
     def wait(self, flight: Flight, until: float) -> None:
         """Wait for a flight to be settled, until the clock reads ``until`` at the latest."""
@@ -174,14 +175,17 @@ class Lane:
             self._conclude(flight, self._overdue() if late else outcome)
 
     def _conclude(self, flight: Flight, outcome: Outcome) -> None:
-        flight.outcome = outcome
         try:
             self._settle(self, flight, outcome)
         finally:
-            with self._lock:
-                # Only now: whoever finds no flight from here on finds the result.
-                del self._flights[flight.organization_id]
-            flight.done.set()
+            # Only now: whoever finds no flight from here on finds the result.
+            self._release(flight, outcome)
+
+    def _release(self, flight: Flight, outcome: Outcome) -> None:
+        flight.outcome = outcome
+        with self._lock:
+            del self._flights[flight.organization_id]
+        flight.done.set()
 
     def _is_overdue(self, flight: Flight) -> bool:
         if flight.claimed or flight.started is None:

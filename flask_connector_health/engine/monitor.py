@@ -33,6 +33,15 @@ logger = logging.getLogger(__name__)
 # Seconds between two lines of the log on a probe that is too slow for the deadline.
 LATE_REMINDER = 60.0
 
+_TOO_SLOW = (
+    "it has no result within the request's deadline of {:g} s; make it faster, or raise"
+    " CONNECTOR_HEALTH_DEADLINE if the clients wait that long"
+)
+_NO_CAPACITY = (
+    "too many of its runs wait for a thread already; make it faster, or raise its ttl or"
+    " CONNECTOR_HEALTH_SLOTS"
+)
+
 
 class Monitor:
     """Answers for the service and for each organization, within the deadline.
@@ -116,12 +125,9 @@ class Monitor:
             return outcome.result
         if until - lane.reported_late >= LATE_REMINDER:
             lane.reported_late = until
-            _log(
-                logging.WARNING,
-                f"probe {_subject(lane, flight)} has no result within the request's deadline"
-                f" of {self._deadline:g} s and counts as unavailable until it has: make it"
-                " faster, or raise CONNECTOR_HEALTH_DEADLINE if the clients wait that long",
-            )
+            reason = _NO_CAPACITY if flight.done.is_set() else _TOO_SLOW.format(self._deadline)
+            subject = _subject(lane, flight)
+            _log(logging.WARNING, "probe %s counts as unavailable: %s", subject, reason)
         return UNKNOWN
 
     def _execute(self, probe: Probe, organization_id: str | None) -> Outcome:
@@ -172,7 +178,7 @@ def _key(lane: Lane, organization_id: str | None) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
+    except BaseException:  # noqa: BLE001 - an exception that cannot say what it is
         return "(its text cannot be read)"
 
 
@@ -191,15 +197,14 @@ def _log_change(subject: str, outcome: Outcome) -> None:
             f"it raised {type(cause).__name__}: {_text(cause)};"
             " mend it, or raise ProbeFailed where that is an answer"
         )
-    level = {Status.OK: logging.INFO, Status.DEGRADED: logging.WARNING}
-    _log(
-        level.get(result.status, logging.ERROR),
-        f"probe {subject} is {result.status.value}: {reason}",
-        cause,
+    level = {Status.OK: logging.INFO, Status.DEGRADED: logging.WARNING}.get(
+        result.status, logging.ERROR
     )
+    status = result.status.value
+    _log(level, "probe %s is %s: %s", subject, status, reason, cause=cause)
 
 
-def _log(level: int, text: str, cause: BaseException | None = None) -> None:
+def _log(level: int, text: str, *values: str, cause: BaseException | None = None) -> None:
     # A log handler of the host's that raises must cost neither a verdict nor a thread.
     with suppress(Exception):
-        logger.log(level, "%s", text, exc_info=cause)
+        logger.log(level, text, *values, exc_info=cause)
