@@ -36,7 +36,7 @@ NAMES = [
     "cors",
     "limits",
 ]
-FENCE = re.compile(r"^```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(zip(NAMES, FENCE.findall(README), strict=True))
 
 EXAMPLE = "http://127.0.0.1:5000"
@@ -125,6 +125,11 @@ def test_another_origin_may_read_the_answers() -> None:
     app = execute(BLOCKS["cors"])["app"]
     origin = "https://status.example.org"
 
+    preflight = app.test_client().options(
+        SCOPED, headers={"Origin": origin, "Access-Control-Request-Method": "GET"}
+    )
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == origin
     for headers, code in (({}, 401), (BEARER, 200)):
         response = ask(app, SCOPED, Origin=origin, **headers)
 
