@@ -83,11 +83,7 @@ class Guard:
         # key: here an Authorization header decides when it is there.
         if self._own is not None:
             return self._own
-        if self._bearer is not None and "Authorization" in request.headers:
-            return self._bearer
-        if self._api_key is not None and "X-API-Key" in request.headers:
-            return self._api_key
-        return None
+        return self._bearer if "Authorization" in request.headers else self._api_key
 
 
 class _Gate:

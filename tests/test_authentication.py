@@ -89,12 +89,13 @@ def test_either_verifier_is_enough_alone(make_app: MakeApp) -> None:
     assert ask(make_app(VERIFY_API_KEY=None), BEARER).status_code == 200
 
 
-def test_without_a_token_verifier_the_authorization_header_is_not_ours(
+def test_without_a_token_verifier_an_authorization_header_still_decides(
     make_app: MakeApp,
 ) -> None:
     app = make_app(VERIFY_TOKEN=None)
 
-    assert ask(app, {**WRONG, **API_KEY}).status_code == 200
+    assert ask(app, API_KEY).status_code == 200
+    assert_refused(ask(app, {**WRONG, **API_KEY}))
     assert_refused(ask(app, BEARER))
 
 
