@@ -92,11 +92,13 @@ class Sdk:
         *arguments: str,
         api_key: str = "xyz-key",
         token: str | None = None,
-        retries: int = 0,
+        retries: int | None = 0,
         on_response: Callable[[], None] = _nothing,
     ) -> t.Any:
         def call(client: Aitronos | AsyncAitronos) -> t.Any:
             bound = getattr(client.knowledge_connectors, method)
+            if retries is None:
+                return bound(*arguments)
             return bound(*arguments, request_options={"max_retries": retries})
 
         async def hook(response: httpx.Response) -> None:
@@ -202,6 +204,17 @@ def test_the_sdk_waits_as_it_is_told_and_sees_the_service_mended(
     answer = sdk("health_check", retries=2, on_response=lambda: server.switch(*EVERY, on=True))
 
     assert answer.status == "ok"
+
+
+def test_the_sdk_gives_up_after_three_tries(server: Server, sdk: Sdk) -> None:
+    server.switch(*EVERY, on=False)
+    asked: list[None] = []
+
+    with pytest.raises(ApiError) as caught:
+        sdk("health_check", retries=None, on_response=lambda: asked.append(None))
+
+    assert caught.value.status_code == 503
+    assert len(asked) == 3
 
 
 # Bytes that no client library sends

@@ -233,16 +233,22 @@ def test_a_fresh_result_is_used_as_it_is(make_monitor: MakeMonitor, clock: Clock
     assert counted.runs == 1
 
 
-def test_a_stale_result_is_served_at_once_while_one_run_refreshes_it(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated
-) -> None:
+@pytest.fixture
+def once_ok(make_monitor: MakeMonitor, gated: Gated) -> Monitor:
+    """Make a monitor whose probe was ok once, and fails from then on."""
     monitor = make_monitor(drive(gated), TTL=5.0, MAX_STALE=15.0, DEADLINE=PATIENCE)
     gated.let_through()
     monitor.report()
     gated.answer = False
+    return monitor
+
+
+def test_a_stale_result_is_served_at_once_while_one_run_refreshes_it(
+    once_ok: Monitor, clock: Clock, gated: Gated
+) -> None:
     clock.advance(19.9)
 
-    reports = [monitor.report() for _ in range(10)]
+    reports = [once_ok.report() for _ in range(10)]
 
     assert {report.status for report in reports} == {Status.OK}
     gated.wait_for_start()
@@ -251,15 +257,11 @@ def test_a_stale_result_is_served_at_once_while_one_run_refreshes_it(
 
 
 def test_a_result_beyond_max_stale_is_not_believed(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+    once_ok: Monitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(gated), TTL=5.0, MAX_STALE=15.0, DEADLINE=PATIENCE)
-    gated.let_through()
-    monitor.report()
-    gated.answer = False
     clock.advance(20.0)
 
-    report = in_background(monitor.report)
+    report = in_background(once_ok.report)
     gated.let_through()
 
     assert report().status is Status.UNAVAILABLE
