@@ -55,10 +55,15 @@ class ConnectorHealth(Blueprint):
         :param scope: ``"service"`` (the default), called without arguments, or
             ``"organization"``, called with the organization's id.
         :param critical: whether failing means unavailable (``True``, the default) or degraded.
-        :param timeout: a run's limit in seconds, from its start. By default the setting
-            ``CONNECTOR_HEALTH_TIMEOUT``.
-        :param ttl: how long a result is fresh, in seconds; 0 turns caching off. By default the
-            setting ``CONNECTOR_HEALTH_TTL``.
+        :param timeout: a run's limit in seconds, from its start. This one and those below are
+            by default the setting of their name, such as ``CONNECTOR_HEALTH_TIMEOUT``.
+        :param ttl: how long a result is fresh, in seconds; 0 turns caching off.
+        :param failure_ttl: how long a failed one is, in seconds, where that is shorter.
+        :param max_stale: how long past that, in seconds, a result may be served while a run
+            refreshes it.
+        :param failure_threshold: results in a row, as bad or worse, before a verdict turns.
+        :param recovery_threshold: results in a row, as good or better, before it turns back.
+        :param slots: how many threads the probe may have, hung ones included.
         :raises ConfigurationError: if an option is unusable, the name is taken, or the
             blueprint is registered already.
         """

@@ -22,13 +22,20 @@ class Status(enum.Enum):
         """Whether it can be used at all: everything but ``UNAVAILABLE``."""
         return self is not Status.UNAVAILABLE
 
+    @property
+    def severity(self) -> int:
+        """Where it stands in the order: an index of ``STATUSES``."""
+        return _SEVERITY[self]
+
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Status):
             return NotImplemented
         return _SEVERITY[self] < _SEVERITY[other]
 
 
-_SEVERITY = {status: severity for severity, status in enumerate(Status)}
+# By severity.
+STATUSES = tuple(Status)
+_SEVERITY = {status: severity for severity, status in enumerate(STATUSES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,37 @@ def interpret(answer: object) -> ProbeResult:
     raise TypeError(
         f"it returned {type(answer).__name__}; return True, False, a Status or a ProbeResult"
     )
+
+
+# How many results in a row contradicted the verdict: on "at least degraded", "unavailable".
+Streaks: t.TypeAlias = tuple[int, int]
+
+
+def judge(
+    status: Status,
+    verdict: Status,
+    streaks: Streaks,
+    *,
+    failure_threshold: int,
+    recovery_threshold: int,
+) -> tuple[Status, Streaks]:
+    """Say what a new result makes of a verdict, by thresholds of truly consecutive results.
+
+    The verdict turns to a worse status once ``failure_threshold`` results in a row were at
+    least that bad, and away from one once ``recovery_threshold`` in a row were better.
+
+    :param verdict: the status that has held until now.
+    :param streaks: what the former call returned beside it; (0, 0) at first.
+    """
+    judged, counts = Status.OK, []
+    for level, streak in zip(STATUSES[1:], streaks, strict=True):
+        held, seen = verdict >= level, status >= level
+        streak = 0 if seen is held else streak + 1
+        if streak >= (failure_threshold if seen else recovery_threshold):
+            held, streak = seen, 0
+        counts.append(streak)
+        judged = level if held else judged
+    return judged, (counts[0], counts[1])
 
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:

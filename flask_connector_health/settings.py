@@ -66,11 +66,17 @@ class Settings:
     deadline: float = _key(checks.seconds, 0.8, zero=False)
     #: How long a result is fresh; 0 turns caching off.
     ttl: float = _key(checks.seconds, 5.0, zero=True)
+    #: How long the result of a run that failed is fresh, where that is shorter than the TTL.
+    failure_ttl: float = _key(checks.seconds, 1.0, zero=True)
     #: How long past its TTL a result may be served while a run refreshes it.
     max_stale: float = _key(checks.seconds, 15.0, zero=True)
     #: A run's limit, from its start.
     timeout: float = _key(checks.seconds, 5.0, zero=False)
-    #: Threads per probe, hung ones included.
+    #: Results in a row, as bad or worse, before a verdict turns that bad.
+    failure_threshold: int = _key(checks.whole, 1, least=1)
+    #: Results in a row, as good or better, before a verdict turns that good again.
+    recovery_threshold: int = _key(checks.whole, 1, least=1)
+    #: Threads per probe and scope, hung ones included.
     slots: int = _key(checks.whole, 4, least=1)
     #: Organizations whose results are cached, per process.
     max_organizations: int = _key(checks.whole, 10_000, least=1)

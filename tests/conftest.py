@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
 import typing as t
@@ -11,7 +12,12 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
+from flask_connector_health.engine import lane, watch
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
 
+from .clockwork import Clock, Gated, engine_threads, eventually
 from .servers import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -32,6 +38,7 @@ CONFIG: dict[str, t.Any] = {
 }
 
 MakeApp = Callable[..., Flask]
+MakeMonitor = Callable[..., Monitor]
 
 
 @pytest.fixture
@@ -52,6 +59,49 @@ def make_app(health: ConnectorHealth) -> MakeApp:
         return app
 
     return make
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    clock = Clock()
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
+def gated() -> Iterator[Gated]:
+    gated = Gated()
+    yield gated
+    gated.let_through(1_000)
+
+
+@pytest.fixture(autouse=True)
+def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lane, watch):
+        monkeypatch.setattr(module, "IDLE", 0.02)
+
+
+@pytest.fixture
+def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
+    """Make a monitor of these probes alone, on a clock that only the test moves."""
+    eventually(lambda: not engine_threads())
+
+    def make(
+        *probes: Probe, jitter: Callable[[], float] = lambda: 0.0, **settings: t.Any
+    ) -> Monitor:
+        changes = {f"CONNECTOR_HEALTH_{key}": value for key, value in settings.items()}
+        return Monitor(
+            Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
+            probes,
+            open_context=contextlib.nullcontext,
+            clock=clock,
+            sleep=clock.sleep,
+            jitter=jitter,
+        )
+
+    yield make
+    clock.close()
+    eventually(lambda: not engine_threads())
 
 
 @pytest.fixture(scope="session", params=["gunicorn", "waitress"])

@@ -1,244 +1,61 @@
-"""The engine behind the routes: caching, sharing, deadlines and slots."""
+"""The engine behind the routes: freshness, sharing, deadlines, hung runs and slots."""
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import threading
-import time
-import typing as t
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from flask_connector_health import ProbeResult, Report, Status
+from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine import lane as lane_module
-from flask_connector_health.engine.cache import Cache, Entry
-from flask_connector_health.engine.lane import Flight, Lane, Outcome, Timing
+from flask_connector_health.engine import watch as watch_module
+from flask_connector_health.engine.cache import Cache
+from flask_connector_health.engine.lane import Flight
 from flask_connector_health.engine.monitor import Monitor
-from flask_connector_health.model import UNKNOWN, interpret
+from flask_connector_health.engine.record import Record
+from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
-from flask_connector_health.settings import Settings
 
-from .conftest import CONFIG
-
-# Real seconds: only a test that fails waits this long.
-PATIENCE = 10.0
-
-
-class Clock:
-    """Monotonic seconds that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Gated:
-    """A probe whose runs wait until they are let through, one by one."""
-
-    def __init__(self) -> None:
-        self.answer: object = True
-        self.started = threading.Semaphore(0)
-        self.runs = 0
-        self._gate = threading.Semaphore(0)
-
-    def __call__(self, *arguments: object) -> t.Any:
-        self.runs += 1
-        self.started.release()
-        self._gate.acquire(timeout=PATIENCE)
-        return self.answer
-
-    def wait_for_start(self) -> None:
-        assert self.started.acquire(timeout=PATIENCE)
-
-    def let_through(self, runs: int = 1) -> None:
-        self._gate.release(runs)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def gated() -> Iterator[Gated]:
-    gated = Gated()
-    yield gated
-    gated.let_through(1_000)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    for thread in lane_threads():
-        thread.join(PATIENCE)
-    assert not lane_threads()
-
-
-MakeMonitor = Callable[..., Monitor]
-MakeLane = Callable[..., Lane]
-
-
-@pytest.fixture
-def make_monitor(clock: Clock) -> MakeMonitor:
-    """Make a monitor of these probes alone, its settings changed by keyword."""
-
-    def make(*probes: Probe, **settings: t.Any) -> Monitor:
-        changes = {f"CONNECTOR_HEALTH_{key}": value for key, value in settings.items()}
-        return Monitor(
-            Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
-            probes,
-            open_context=contextlib.nullcontext,
-            clock=clock,
-        )
-
-    return make
-
-
-@pytest.fixture
-def make_lane(clock: Clock) -> MakeLane:
-    """Make a lane whose results nobody keeps."""
-
-    def execute(probe: Probe, organization_id: str | None) -> Outcome:
-        return Outcome(interpret(probe.call()))
-
-    def make(
-        probe: Probe,
-        slots: int = 4,
-        settle: Callable[..., None] = lambda lane, flight, outcome: None,
-    ) -> Lane:
-        timing = Timing(timeout=probe.timeout or 5.0, ttl=0.0, max_stale=0.0)
-        return Lane(probe, timing, slots, execute=execute, settle=settle, clock=clock)
-
-    return make
-
-
-def drive(call: Callable[..., t.Any], **options: t.Any) -> Probe:
-    return Probe(name="drive", call=call, **options)
-
-
-def result_of(report: Report) -> ProbeResult:
-    return report.results["drive"]
-
-
-def join(lane: Lane, organization_id: str | None) -> Flight:
-    flight = lane.join(organization_id, unless=lambda: False)
-    assert flight is not None
-    return flight
-
-
-def settled(flight: Flight) -> ProbeResult:
-    assert flight.done.wait(PATIENCE)
-    assert flight.outcome is not None
-    return flight.outcome.result
-
-
-def in_background(call: Callable[[], Report]) -> Callable[[], Report]:
-    """Start a request in a thread of its own; calling the answer waits for the report."""
-    reports: list[Report] = []
-    thread = threading.Thread(target=lambda: reports.append(call()), daemon=True)
-    thread.start()
-
-    def outcome() -> Report:
-        thread.join(PATIENCE)
-        return reports[0]
-
-    return outcome
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Let other threads go on until they have brought this about."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
-def lane_threads() -> list[threading.Thread]:
-    name = "connector-health drive"
-    return [thread for thread in threading.enumerate() if thread.name == name]
-
-
-# The cache
-
-
-def entry(until: float = 0.0) -> Entry:
-    return Entry(ProbeResult(Status.OK), until, until)
-
-
-def test_beyond_its_bound_the_entry_unused_for_longest_goes() -> None:
-    cache = Cache(2)
-    cache.put("a", entry())
-    cache.put("b", entry())
-    cache.get("a")
-
-    cache.put("c", entry())
-
-    assert len(cache) == 2
-    assert cache.get("b") is None
-    assert cache.get("a") is not None
-
-
-def test_a_newer_entry_takes_its_predecessors_place() -> None:
-    cache = Cache(2)
-    cache.put("a", entry(1.0))
-    cache.put("b", entry())
-
-    cache.put("a", entry(2.0))
-
-    assert len(cache) == 2
-    assert cache.get("a") == entry(2.0)
-
-
-def test_organizations_beyond_the_bound_still_get_their_answer(
-    make_monitor: MakeMonitor,
-) -> None:
-    probe = drive(lambda organization_id: organization_id != "org_7", scope="organization")
-    monitor = make_monitor(probe, MAX_ORGANIZATIONS=3, DEADLINE=PATIENCE)
-
-    unavailable = [n for n in range(20) if not monitor.report(f"org_{n}").available]
-
-    assert unavailable == [7]
-
+from .clockwork import (
+    PATIENCE,
+    Clock,
+    Gated,
+    Told,
+    drive,
+    engine_threads,
+    eventually,
+    in_background,
+    lane_of,
+    result_of,
+    waited_for,
+)
+from .conftest import MakeMonitor
 
 # Freshness
 
 
-class Counted:
-    def __init__(self) -> None:
-        self.answer = Status.OK
-        self.runs = 0
-
-    def __call__(self) -> Status:
-        self.runs += 1
-        return self.answer
-
-
 def test_a_fresh_result_is_used_as_it_is(make_monitor: MakeMonitor, clock: Clock) -> None:
-    counted = Counted()
-    monitor = make_monitor(drive(counted), TTL=5.0, DEADLINE=PATIENCE)
+    told = Told()
+    monitor = make_monitor(drive(told), TTL=5.0)
 
     for _ in range(10):
         monitor.report()
     clock.advance(4.9)
-    monitor.report()
 
-    assert counted.runs == 1
+    assert monitor.status() is Status.OK
+    assert told.runs == 1
 
 
 @pytest.fixture
 def once_ok(make_monitor: MakeMonitor, gated: Gated) -> Monitor:
     """Make a monitor whose probe was ok once, and fails from then on."""
-    monitor = make_monitor(drive(gated), TTL=5.0, MAX_STALE=15.0, DEADLINE=PATIENCE)
+    monitor = make_monitor(drive(gated), TTL=5.0, MAX_STALE=15.0)
     gated.let_through()
     monitor.report()
+    gated.wait_for_start()
     gated.answer = False
     return monitor
 
@@ -248,11 +65,22 @@ def test_a_stale_result_is_served_at_once_while_one_run_refreshes_it(
 ) -> None:
     clock.advance(19.9)
 
-    reports = [once_ok.report() for _ in range(10)]
+    statuses = {once_ok.status() for _ in range(10)}
 
-    assert {report.status for report in reports} == {Status.OK}
+    assert statuses == {Status.OK}
     gated.wait_for_start()
-    gated.wait_for_start()
+    assert gated.runs == 2
+
+
+def test_what_a_refresh_found_is_served_from_then_on(
+    once_ok: Monitor, clock: Clock, gated: Gated
+) -> None:
+    clock.advance(5.0)
+    once_ok.report()
+    gated.let_through()
+
+    eventually(lambda: once_ok.status() is Status.UNAVAILABLE)
+
     assert gated.runs == 2
 
 
@@ -268,27 +96,229 @@ def test_a_result_beyond_max_stale_is_not_believed(
     assert gated.runs == 2
 
 
+def test_a_clock_that_stands_still_or_goes_back_makes_nothing_older(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told))
+    monitor.report()
+
+    clock.now -= 500.0
+
+    assert monitor.status() is Status.OK
+    assert told.runs == 1
+
+
+def test_without_max_stale_an_old_result_is_not_served(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told, max_stale=0.0), TTL=5.0)
+    monitor.report()
+    told.answer = False
+
+    clock.advance(5.0)
+
+    assert monitor.status() is Status.UNAVAILABLE
+
+
 def test_a_probes_own_ttl_goes_before_the_setting(
     make_monitor: MakeMonitor, clock: Clock
 ) -> None:
-    counted = Counted()
-    monitor = make_monitor(drive(counted, ttl=60.0), TTL=1.0, DEADLINE=PATIENCE)
+    told = Told()
+    monitor = make_monitor(drive(told, ttl=60.0), TTL=1.0)
 
     monitor.report()
     clock.advance(59.0)
     monitor.report()
 
-    assert counted.runs == 1
+    assert told.runs == 1
 
 
 def test_without_a_ttl_every_request_asks(make_monitor: MakeMonitor) -> None:
-    counted = Counted()
-    monitor = make_monitor(drive(counted), TTL=0, DEADLINE=PATIENCE)
+    told = Told()
+    monitor = make_monitor(drive(told), TTL=0)
 
     monitor.report()
-    counted.answer = Status.DEGRADED
+    told.answer = Status.DEGRADED
 
     assert monitor.report().status is Status.DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("answer", "fresh"), [(True, 5.0), (Status.DEGRADED, 5.0), (False, 1.0)]
+)
+def test_a_failure_is_fresh_for_a_shorter_time(
+    make_monitor: MakeMonitor, clock: Clock, answer: object, fresh: float
+) -> None:
+    told = Told(answer)
+    monitor = make_monitor(drive(told, max_stale=0.0), TTL=5.0, FAILURE_TTL=1.0)
+    monitor.report()
+
+    clock.advance(fresh - 0.01)
+    monitor.report()
+    assert told.runs == 1
+    clock.advance(0.01)
+    monitor.report()
+
+    assert told.runs == 2
+
+
+def test_a_failure_is_never_fresh_for_longer_than_the_ttl(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    told = Told(False)
+    monitor = make_monitor(drive(told, ttl=0.5, max_stale=0.0), FAILURE_TTL=9.0)
+    monitor.report()
+
+    clock.advance(0.5)
+    monitor.report()
+
+    assert told.runs == 2
+
+
+def test_jitter_takes_off_a_tenth_at_most(make_monitor: MakeMonitor, clock: Clock) -> None:
+    told = Told()
+    jitter = iter([1.0, 0.5, 0.0])
+    monitor = make_monitor(drive(told, max_stale=0.0), TTL=10.0, jitter=lambda: next(jitter))
+
+    for fresh in (9.0, 9.5):
+        runs = told.runs
+        monitor.report()
+        clock.advance(fresh - 0.01)
+        monitor.report()
+        assert told.runs == runs + 1
+        clock.advance(0.01)
+
+    monitor.report()
+    assert told.runs == 3
+
+
+# Aggregation
+
+
+@pytest.mark.parametrize(
+    ("critical", "other", "status"),
+    [
+        (True, True, Status.OK),
+        (True, False, Status.DEGRADED),
+        (True, Status.DEGRADED, Status.DEGRADED),
+        (Status.DEGRADED, True, Status.DEGRADED),
+        (False, True, Status.UNAVAILABLE),
+        (False, False, Status.UNAVAILABLE),
+    ],
+)
+def test_the_worst_critical_result_decides_and_another_degrades_at_most(
+    make_monitor: MakeMonitor, critical: object, other: object, status: Status
+) -> None:
+    monitor = make_monitor(
+        drive(Told(critical)), Probe(name="other", call=Told(other), critical=False)
+    )
+
+    assert monitor.report().status is status
+    assert monitor.status() is status  # from the record, this time
+
+
+@pytest.mark.parametrize(
+    ("service", "organization", "status"),
+    [
+        (True, True, Status.OK),
+        (True, False, Status.UNAVAILABLE),
+        (False, True, Status.UNAVAILABLE),
+        (Status.DEGRADED, True, Status.DEGRADED),
+    ],
+)
+def test_an_organization_is_never_better_off_than_the_service(
+    make_monitor: MakeMonitor, service: object, organization: object, status: Status
+) -> None:
+    monitor = make_monitor(
+        drive(Told(service)),
+        Probe(name="own", call=Told(organization), scope="organization"),
+    )
+
+    assert monitor.report("org_a").status is status
+    assert monitor.status("org_a") is status
+    assert set(monitor.report("org_a").results) == {"drive", "own"}
+
+
+def test_without_probes_of_its_own_an_organization_is_as_the_service(
+    make_monitor: MakeMonitor,
+) -> None:
+    told = Told(Status.DEGRADED)
+    monitor = make_monitor(drive(told))
+
+    assert {monitor.status(f"org_{number}") for number in range(5)} == {Status.DEGRADED}
+    assert told.runs == 1
+
+
+def test_a_service_probe_runs_once_and_not_per_organization(make_monitor: MakeMonitor) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told))
+
+    for number in range(10):
+        monitor.report(f"org_{number}")
+
+    assert told.runs == 1
+
+
+def test_organizations_do_not_share_a_result(make_monitor: MakeMonitor) -> None:
+    asked: list[str] = []
+
+    def call(organization_id: str) -> bool:
+        asked.append(organization_id)
+        return organization_id != "org_b"
+
+    monitor = make_monitor(drive(call, scope="organization"))
+
+    found = [monitor.status(organization_id) for organization_id in ("org_a", "org_b")]
+    again = [monitor.status(organization_id) for organization_id in ("org_a", "org_b")]
+
+    assert found == again == [Status.OK, Status.UNAVAILABLE]
+    assert asked == ["org_a", "org_b"]
+
+
+def test_organizations_beyond_the_bound_still_get_their_answer(
+    make_monitor: MakeMonitor,
+) -> None:
+    probe = drive(lambda organization_id: organization_id != "org_7", scope="organization")
+    monitor = make_monitor(probe, MAX_ORGANIZATIONS=3)
+
+    unavailable = [n for n in range(20) if not monitor.report(f"org_{n}").available]
+
+    assert unavailable == [7]
+    assert len(monitor._current().organization.records) == 3
+
+
+class Reading:
+    """A cache that notes what is read, and allows nothing else."""
+
+    def __init__(self, cache: Cache[str | None, Record], reads: list[str | None]) -> None:
+        self._cache = cache
+        self._reads = reads
+
+    def get(self, key: str | None) -> Record | None:
+        self._reads.append(key)
+        return self._cache.get(key)
+
+
+def test_a_fresh_scope_costs_one_look_whatever_its_probes(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes = [Probe(name=f"own-{n}", call=Told(), scope="organization") for n in range(20)]
+    monitor = make_monitor(drive(Told()), *probes)
+    monitor.report("org_a")
+    reads: list[str | None] = []
+    runtime = monitor._current()
+    for scope in (runtime.service, runtime.organization):
+        for lane in scope.lanes:
+            lane._lock.acquire()  # nobody needs a lane
+        monkeypatch.setattr(scope, "records", Reading(scope.records, reads))
+
+    assert monitor.status("org_a") is Status.OK
+
+    for lane in runtime.service.lanes + runtime.organization.lanes:
+        lane._lock.release()
+    assert reads == [None, "org_a"]
 
 
 # Sharing
@@ -297,7 +327,7 @@ def test_without_a_ttl_every_request_asks(make_monitor: MakeMonitor) -> None:
 def test_requests_at_the_same_time_share_one_run(
     make_monitor: MakeMonitor, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(gated), DEADLINE=PATIENCE)
+    monitor = make_monitor(drive(gated))
 
     reports = [in_background(monitor.report) for _ in range(20)]
     gated.let_through()
@@ -307,360 +337,552 @@ def test_requests_at_the_same_time_share_one_run(
 
 
 def test_without_a_ttl_a_run_is_shared_while_it_lasts(
-    make_lane: MakeLane, gated: Gated
+    make_monitor: MakeMonitor, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, ttl=0))
+    monitor = make_monitor(drive(gated), TTL=0)
 
-    assert join(lane, None) is join(lane, None)
+    reports = [in_background(monitor.report) for _ in range(5)]
+    gated.wait_for_start()
+    eventually(lambda: len(threading.enumerate()) > 5)
+    gated.let_through(5)
 
-
-def test_organizations_do_not_share_a_run(make_monitor: MakeMonitor) -> None:
-    asked: list[str] = []
-
-    def call(organization_id: str) -> bool:
-        asked.append(organization_id)
-        return True
-
-    monitor = make_monitor(drive(call, scope="organization"), DEADLINE=PATIENCE)
-
-    for organization_id in ("org_a", "org_b", "org_a"):
-        monitor.report(organization_id)
-
-    assert asked == ["org_a", "org_b"]
-
-
-def test_a_service_probe_runs_once_and_not_per_organization(make_monitor: MakeMonitor) -> None:
-    counted = Counted()
-    monitor = make_monitor(drive(counted), DEADLINE=PATIENCE)
-
-    for number in range(10):
-        monitor.report(f"org_{number}")
-
-    assert counted.runs == 1
+    assert all(report().available for report in reports)
 
 
 def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted()
-    monitor = make_monitor(drive(counted), DEADLINE=PATIENCE)
+    told = Told()
+    monitor = make_monitor(drive(told))
     monitor.report()
+    records = monitor._current().service.records
     seen = iter([None])
-    get = monitor._cache.get
-    monkeypatch.setattr(monitor._cache, "get", lambda key: next(seen, get(key)))
+    get = records.get
+    monkeypatch.setattr(records, "get", lambda key: next(seen, get(key)))
 
     assert monitor.report().available
-    assert counted.runs == 1
+    assert told.runs == 1
 
 
-# Deadlines and timeouts
+def test_a_client_that_leaves_cancels_nothing(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    left = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    assert not left().available
+
+    gated.let_through()
+    eventually(lambda: monitor.status() is Status.OK)
+
+    assert gated.runs == 1
 
 
-def test_what_has_no_result_at_the_deadline_is_unknown_and_its_run_goes_on(
+# Deadlines
+
+
+def test_what_has_no_result_at_the_deadline_is_unknown(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
     monitor = make_monitor(drive(gated))
     report = in_background(monitor.report)
-    gated.wait_for_start()
+    waited_for(monitor)
 
     clock.advance(0.05)
 
     assert result_of(report()) is UNKNOWN
-    late = in_background(monitor.report)
+
+
+def test_who_comes_later_shares_the_deadline_of_who_came_first(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    first = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    first()
+
+    assert [result_of(monitor.report()) for _ in range(3)] == [UNKNOWN] * 3
+
+
+def test_a_refresh_that_nobody_waited_for_leaves_the_deadline_to_who_does(
+    once_ok: Monitor, clock: Clock, gated: Gated
+) -> None:
+    clock.advance(19.0)
+    once_ok.report()
+    gated.wait_for_start()
+    clock.advance(1.0)  # from here on the old result is not believed
+
+    waiting = in_background(once_ok.report)
     gated.let_through()
-    assert late().status is Status.OK
-    assert gated.runs == 1
+
+    assert waiting().results["drive"] == ProbeResult(Status.UNAVAILABLE)
 
 
-def test_the_log_says_so_once_a_minute(
+def test_unknown_is_neither_kept_nor_counted(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    report = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    report()
+
+    assert len(monitor._current().service.records) == 0
+
+
+def test_the_log_says_that_a_probe_is_too_slow_once_a_minute(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
 ) -> None:
     monitor = make_monitor(drive(gated, ttl=0))
 
-    for pause in (0.0, 58.0, 2.0):
+    for pause, lines in ((0.0, 1), (50.0, 1), (15.0, 2)):
         clock.advance(pause)
         report = in_background(monitor.report)
-        gated.wait_for_start()
-        clock.advance(0.5)
+        waited_for(monitor)
+        clock.advance(1.0)
         assert result_of(report()) is UNKNOWN
         gated.let_through()
-        eventually(lambda: not monitor._service[0]._flights)
+        clock.advance(1.0)
+        eventually(lambda lines=lines: len(caplog.messages) == lines)  # type: ignore[misc]
+        eventually(lambda: not lane_of(monitor)._flights)
 
-    assert len(caplog.messages) == 2
     assert caplog.messages[0].startswith(
         "probe 'drive' counts as unavailable: it has no result within the request's deadline"
     )
 
 
-def test_a_run_past_its_timeout_is_failed_for_those_who_wait(
+def test_a_handler_of_the_log_that_blocks_holds_up_no_request(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked, release = threading.Event(), threading.Event()
+
+    def emit(*values: object, **options: object) -> None:
+        blocked.set()
+        release.wait(PATIENCE)
+
+    monkeypatch.setattr("flask_connector_health.engine.log.logger.log", emit)
+    monitor = make_monitor(drive(Told(False)))
+
+    assert monitor.report().status is Status.UNAVAILABLE
+    assert blocked.wait(PATIENCE)
+    assert monitor.status() is Status.UNAVAILABLE
+    release.set()
+
+
+# Hung runs
+
+
+def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -> None:
+    """Start a run for this key and let it hang, until it is settled as failed."""
+    flight = lane_of(monitor).join(key, unless=lambda: False)
+    assert isinstance(flight, Flight)
+    gated.wait_for_start()
+    monitor._current()._watch.ensure()
+    eventually(lambda: engine_threads("watch"))
+    clock.advance(5.0)
+    assert flight.done.wait(PATIENCE)
+
+
+def test_a_hung_run_is_failed_at_its_timeout(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor(drive(gated))
+
+    hang(monitor, gated, clock)
+
+    text = "no answer within its timeout of 5 s; give the client that it uses a shorter"
+    assert result_of(monitor.report()).message.startswith(text)
+    eventually(lambda: f"probe 'drive' is unavailable: {text}" in caplog.text)
+
+
+def test_those_who_wait_hear_of_it_then(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(gated, timeout=0.1), DEADLINE=PATIENCE)
+    monitor = make_monitor(drive(gated, timeout=0.5))
     report = in_background(monitor.report)
     gated.wait_for_start()
+    eventually(lambda: engine_threads("watch"))
 
-    clock.advance(0.1)
+    clock.advance(0.5)
 
-    text = "no answer within its timeout of 0.1 s; give the client that it uses a shorter"
-    assert result_of(report()).message.startswith(text)
+    assert result_of(report()).message.startswith("no answer within its timeout of 0.5 s")
 
 
-def test_an_answer_past_the_timeout_is_failed_even_if_nobody_waited(
-    make_lane: MakeLane, clock: Clock
+def test_a_failure_that_nobody_asked_for_is_as_old_as_its_timeout(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    report = in_background(monitor.report)
+    gated.wait_for_start()
+    eventually(lambda: engine_threads("watch"))
+
+    clock.advance(1_000.0)  # the machine slept, say
+
+    assert not report().available
+    eventually(lambda: len(monitor._current().service.records) == 1)
+    gated.let_through(2)
+    assert in_background(monitor.report)().status is Status.OK
+
+
+def test_an_answer_past_the_timeout_is_failed_even_if_nobody_looked(
+    make_monitor: MakeMonitor, clock: Clock
 ) -> None:
     def slow() -> bool:
-        clock.advance(1.0)
+        clock.now += 5.0  # without waking the watch
         return True
 
-    flight = join(make_lane(drive(slow, timeout=1.0)), None)
+    monitor = make_monitor(drive(slow))
 
-    assert settled(flight).status is Status.UNAVAILABLE
+    assert result_of(monitor.report()) is UNKNOWN or not monitor.status().available
+    eventually(lambda: len(monitor._current().service.records) == 1)
+    assert "no answer within its timeout" in result_of(monitor.report()).message
 
 
 def test_a_late_answer_never_replaces_a_newer_one(
-    make_lane: MakeLane, clock: Clock, gated: Gated
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, timeout=1.0))
-    overdue = join(lane, None)
-    gated.wait_for_start()
+    monitor = make_monitor(drive(gated, max_stale=0.0))
+    hang(monitor, gated, clock)
     clock.advance(1.0)
-    lane.reap()
-    newer = join(lane, None)
+    gated.answer = Status.DEGRADED
+    report = in_background(monitor.report)
     gated.wait_for_start()
 
     gated.let_through(2)
 
-    assert settled(newer).status is Status.OK
-    assert settled(overdue).status is Status.UNAVAILABLE
-
-
-def test_a_run_that_is_being_settled_is_not_settled_again_as_overdue(
-    make_lane: MakeLane, clock: Clock
-) -> None:
-    outcomes: list[Outcome] = []
-
-    def settle(lane: Lane, flight: Flight, outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        clock.advance(1.0)
-        if len(outcomes) == 1:
-            lane.reap()
-
-    flight = join(make_lane(drive(lambda: True, timeout=1.0), settle=settle), None)
-
-    assert settled(flight).status is Status.OK
-    assert len(outcomes) == 1
+    assert report().status is Status.DEGRADED
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+    assert monitor.status() is Status.DEGRADED
 
 
 def test_a_hung_probe_leaves_other_probes_alone(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    other = Probe(name="other", call=lambda: True)
-    monitor = make_monitor(drive(gated, critical=False), other)
+    monitor = make_monitor(drive(gated, critical=False), Probe(name="other", call=lambda: True))
     report = in_background(monitor.report)
     gated.wait_for_start()
-    eventually(lambda: len(monitor._cache) == 1)
+    eventually(lambda: len(monitor._current().service.records) == 1)
+    waited_for(monitor)
     clock.advance(0.05)
 
     assert report().results["other"] == ProbeResult(Status.OK)
     assert report().status is Status.DEGRADED
 
 
-def test_a_run_leaves_nothing_in_the_context_of_the_next(make_monitor: MakeMonitor) -> None:
-    tenant = contextvars.ContextVar("tenant", default="nobody")
-    seen: list[str] = []
-    started = threading.Event()
+def test_re_tries_of_a_hung_probe_are_spaced_ever_wider(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, slots=5), FAILURE_TTL=1.0)
 
-    def call(organization_id: str) -> bool:
-        started.wait(PATIENCE)
-        seen.append(tenant.get())
-        tenant.set(organization_id)
+    for runs, pause in ((1, 1.0), (2, 5.0), (3, 10.0), (4, 20.0)):
+        hang(monitor, gated, clock)
+        clock.advance(pause - 0.1)
+        monitor.report()
+        assert not lane_of(monitor)._flights
+        assert gated.runs == runs
+        clock.advance(0.1)
+
+    monitor.report()
+    gated.wait_for_start()
+    assert gated.runs == 5
+
+
+def test_a_re_try_that_succeeds_mends_the_verdict(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(Hanging(gated, 1)))
+    hang(monitor, gated, clock)
+
+    clock.advance(1.0)
+    monitor.report()
+
+    eventually(lambda: monitor.status() is Status.OK)
+
+
+class Hanging:
+    """A probe whose first runs hang, and whose others do not."""
+
+    def __init__(self, gated: Gated, hung: int) -> None:
+        self._gated = gated
+        self._hung = hung
+
+    def __call__(self, *arguments: object) -> bool:
+        self._hung -= 1
+        if self._hung >= 0:
+            self._gated()
         return True
-
-    monitor = make_monitor(drive(call, scope="organization"), SLOTS=1, DEADLINE=PATIENCE)
-    reports = [
-        in_background(functools.partial(monitor.report, organization_id))
-        for organization_id in ("org_a", "org_b")
-    ]
-    eventually(lambda: len(monitor._organization[0]._queue) == 1)
-    started.set()
-
-    assert all(report().available for report in reports)
-    assert seen == ["nobody", "nobody"]
 
 
 # Slots
 
 
-def test_threads_never_exceed_the_slots(make_lane: MakeLane, gated: Gated) -> None:
-    lane = make_lane(drive(gated, scope="organization"), slots=2)
+def test_threads_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", slots=2))
 
-    flights = [join(lane, f"org_{number}") for number in range(20)]
+    reports = [
+        in_background(functools.partial(monitor.report, f"org_{number}"))
+        for number in range(20)
+    ]
+    eventually(lambda: len(lane_of(monitor)._flights) == 20)
 
-    assert len(lane_threads()) == 2
+    assert len(engine_threads("drive")) == 2
     gated.let_through(20)
-    assert {settled(flight).status for flight in flights} == {Status.OK}
+    assert {report().status for report in reports} == {Status.OK}
 
 
-def test_threads_end_when_nothing_is_left_to_do(make_lane: MakeLane) -> None:
-    settled(join(make_lane(drive(lambda: True)), None))
+def test_a_thread_that_waits_for_work_is_used_again(make_monitor: MakeMonitor) -> None:
+    seen = set()
 
-    for thread in lane_threads():
-        thread.join(PATIENCE)
-    assert not lane_threads()
+    def call() -> bool:
+        seen.add(threading.get_ident())
+        return True
+
+    monitor = make_monitor(drive(call, ttl=0))
+
+    for _ in range(10):
+        monitor.report()
+        eventually(lambda: lane_of(monitor)._idle == 1)
+
+    assert len(seen) == 1
 
 
-def test_when_all_slots_hang_the_result_says_so(
-    make_lane: MakeLane, clock: Clock, gated: Gated
+@pytest.mark.usefixtures("clock")
+def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: Clock) -> None:
+    monitor = make_monitor(drive(Told()))
+    monitor.report()
+    eventually(lambda: engine_threads("watch"))
+
+    clock.close()
+
+    eventually(lambda: not engine_threads())
+    monitor._current().service.records.update(None, lambda _: (0.0, 0, (None,)))
+    assert monitor.report().available
+
+
+def test_two_runs_at_once_do_not_queue_for_one_idle_thread(
+    make_monitor: MakeMonitor, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=2)
+    monitor = make_monitor(drive(gated, scope="organization"))
+    gated.let_through()
+    monitor.report("org_first")
+    gated.wait_for_start()
+    eventually(lambda: lane_of(monitor)._idle == 1)
+
     for organization_id in ("org_a", "org_b"):
-        join(lane, organization_id)
-        gated.wait_for_start()
+        lane_of(monitor).join(organization_id, unless=lambda: False)
+
+    gated.wait_for_start()
+    gated.wait_for_start()
+
+
+def test_when_all_slots_hang_the_result_and_the_log_say_so(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", slots=2))
+    for organization_id in ("org_a", "org_b"):
+        hang(monitor, gated, clock, organization_id)
+
+    result = result_of(monitor.report("org_c"))
+
+    text = "all 2 of its threads hang in earlier runs, so it cannot be run; give the client"
+    assert result.message.startswith(text)
+    assert result.status is Status.UNAVAILABLE
     clock.advance(1.0)
-
-    flight = join(lane, "org_c")
-
-    assert settled(flight).message.startswith("all 2 of its threads hang in earlier runs")
+    expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
+    eventually(lambda: expected in caplog.text)
     assert gated.runs == 2
 
 
 def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
-    make_lane: MakeLane, clock: Clock, gated: Gated
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=1)
-    join(lane, "org_a")
+    monitor = make_monitor(drive(gated, scope="organization", slots=1, timeout=0.5))
+    in_background(lambda: monitor.report("org_a"))
     gated.wait_for_start()
-    waiting = join(lane, "org_b")
-    clock.advance(1.0)
+    waiting = in_background(lambda: monitor.report("org_b"))
+    eventually(lambda: lane_of(monitor)._queue)
+    eventually(lambda: engine_threads("watch"))
 
-    lane.reap()
+    clock.advance(0.5)
 
-    assert settled(waiting).message.startswith("all 1 of its threads hang in earlier runs")
-    gated.let_through()
-    eventually(lambda: (lane._working, lane._hung) == (0, 0))
+    assert result_of(waiting()).message.startswith("all 1 of its threads hang in earlier runs")
     assert gated.runs == 1
 
 
-def test_what_found_all_slots_hung_is_neither_kept_nor_logged(
+def test_no_capacity_is_neither_kept_nor_logged_as_a_failure(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monitor = make_monitor(drive(gated, scope="organization", timeout=1.0), SLOTS=1)
-    hung = in_background(lambda: monitor.report("org_a"))
-    gated.wait_for_start()
-    clock.advance(1.0)
-    assert not hung().available
+    monitor = make_monitor(drive(gated, scope="organization", slots=1))
+    hang(monitor, gated, clock, "org_a")
 
     stranded = monitor.report("org_b")
     gated.let_through(2)
-    eventually(lambda: monitor._organization[0]._hung == 0)
-    mended = in_background(lambda: monitor.report("org_b"))
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
 
-    assert result_of(stranded).message.startswith("all 1 of its threads hang")
-    assert mended().available
-    assert "org_b" not in caplog.text
+    assert not stranded.available
+    assert monitor.report("org_b").available
+    assert "'org_b' is unavailable" not in caplog.text
 
 
 def test_hung_threads_count_among_the_slots(
-    make_lane: MakeLane, clock: Clock, gated: Gated
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, scope="organization", timeout=1.0), slots=2)
-    join(lane, "org_hung")
-    gated.wait_for_start()
-    clock.advance(1.0)
-    lane.reap()
+    monitor = make_monitor(drive(gated, scope="organization", slots=2))
+    hang(monitor, gated, clock, "org_hung")
 
     for number in range(3):
-        join(lane, f"org_{number}")
+        lane_of(monitor).join(f"org_{number}", unless=lambda: False)
 
-    assert len(lane_threads()) == 2
+    assert len(engine_threads("drive")) == 2
     gated.let_through(4)
-    eventually(lambda: (lane._working, lane._hung) == (0, 0))
-
-
-def test_whoever_waits_for_a_result_that_is_being_settled_does_not_spin(
-    make_lane: MakeLane, clock: Clock
-) -> None:
-    class CountingEvent(threading.Event):
-        waits = 0
-
-        def wait(self, timeout: float | None = None) -> bool:
-            self.waits += 1
-            return super().wait(timeout)
-
-    settling, release = threading.Event(), threading.Event()
-
-    def settle(lane: Lane, flight: Flight, outcome: Outcome) -> None:
-        settling.set()
-        release.wait(PATIENCE)
-
-    lane = make_lane(drive(lambda: True, timeout=1.0), settle=settle)
-    flight = join(lane, None)
-    settling.wait(PATIENCE)
-    flight.done = done = CountingEvent()
-    clock.advance(1.0)
-    waiter = threading.Thread(target=lane.wait, args=[flight, clock() + PATIENCE])
-    waiter.start()
-    eventually(lambda: done.waits > 0)
-
-    time.sleep(0.02)  # in which a loop would come round thousands of times
-    release.set()
-    waiter.join(PATIENCE)
-
-    assert done.waits == 1
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
 
 
 def test_a_hung_run_that_returns_gives_its_slot_back(
-    make_lane: MakeLane, clock: Clock, gated: Gated
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    lane = make_lane(drive(gated, timeout=1.0), slots=1)
-    join(lane, None)
-    gated.wait_for_start()
+    monitor = make_monitor(drive(gated, slots=1, max_stale=0.0))
+    hang(monitor, gated, clock)
     clock.advance(1.0)
-    assert settled(join(lane, None)).status is Status.UNAVAILABLE
+    assert result_of(monitor.report()).message.startswith("all 1 of its threads hang")
 
     gated.let_through(2)
-    for thread in lane_threads():
-        thread.join(PATIENCE)
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
 
-    assert settled(join(lane, None)).status is Status.OK
+    assert monitor.report().available
+    lane = lane_of(monitor)
+    eventually(lambda: (lane._working, lane._idle) == (1, 1))
+
+
+def test_an_organizations_re_tries_leave_half_of_the_slots_to_the_others(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", slots=4, max_stale=0.0))
+    for _ in range(2):
+        hang(monitor, gated, clock, "org_hung")
+    clock.advance(100.0)
+
+    result = result_of(monitor.report("org_hung"))
+
+    assert result.message.startswith("2 of its threads hang in earlier runs for this organiz")
+    gated.let_through(3)
+    assert monitor.report("org_fine").available
+    assert gated.runs == 3
 
 
 def test_beyond_a_full_queue_there_is_no_verdict(
     make_monitor: MakeMonitor,
+    clock: Clock,
     gated: Gated,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(lane_module, "QUEUE", 1)
-    monitor = make_monitor(drive(gated, scope="organization"), SLOTS=1, DEADLINE=PATIENCE)
+    monitor = make_monitor(drive(gated, scope="organization", slots=1))
     running = in_background(lambda: monitor.report("org_running"))
     gated.wait_for_start()
     queued = in_background(lambda: monitor.report("org_queued"))
-    lane = monitor._organization[0]
-    eventually(lambda: len(lane._queue) == 1)
+    eventually(lambda: lane_of(monitor)._queue)
 
-    assert result_of(monitor.report("org_too_many")) is UNKNOWN
-    assert "too many of its runs wait for a thread already; make it faster" in caplog.text
+    refused = result_of(monitor.report("org_too_many"))
 
+    text = "too many of its runs wait for a thread already; make it faster, or raise"
+    assert refused.message.startswith(text)
     gated.let_through(3)
     assert running().available
     assert queued().available
     assert monitor.report("org_too_many").available
+    clock.advance(1.0)
+    eventually(lambda: text in caplog.text)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
 def test_a_thread_that_the_system_refuses_is_asked_for_again(
-    make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch, error: Exception
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def refuse(thread: threading.Thread) -> t.NoReturn:
-        raise error
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("connector-health"):
+            raise error
+        start(thread)
 
-    lane = make_lane(drive(lambda: True))
+    start = threading.Thread.start
+    monitor = make_monitor(drive(Told()))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        flight = join(lane, None)
-    assert not flight.done.is_set()
+        report = in_background(monitor.report)
+        waited_for(monitor)
+        clock.advance(0.05)
+        assert result_of(report()) is UNKNOWN
 
-    lane.reap()
+    monitor.report()
 
-    assert settled(flight).status is Status.OK
+    eventually(lambda: monitor.status() is Status.OK)
+
+
+# Context
+
+
+def test_a_run_leaves_nothing_in_the_context_of_the_next(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen: list[str] = []
+
+    def call(organization_id: str) -> bool:
+        seen.append(tenant.get())
+        tenant.set(organization_id)
+        return True
+
+    monitor = make_monitor(drive(call, scope="organization", slots=1))
+    tenant.set("a request's")
+
+    for organization_id in ("org_a", "org_b"):
+        monitor.report(organization_id)
+
+    assert seen == ["nobody", "nobody"]
+    assert len(engine_threads("drive")) == 1
+
+
+# The watch
+
+
+def test_it_starts_no_thread_before_there_is_something_to_look_after(
+    make_monitor: MakeMonitor,
+) -> None:
+    make_monitor(drive(Told()))
+
+    assert engine_threads() == []
+
+
+def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
+    busy = iter([None, None, 1_000_000.0])
+    looked = threading.Event()
+
+    def look() -> float | None:
+        due = next(busy, None)
+        if due is not None:
+            looked.set()
+        return due
+
+    watch = watch_module.Watch(look, 10.0, clock=clock, sleep=clock.sleep)
+    watch.ensure()
+    clock.close()
+
+    assert looked.wait(PATIENCE)
+    eventually(lambda: not engine_threads("watch"))
+
+
+def test_it_leaves_what_came_as_it_ended_to_its_successor(clock: Clock) -> None:
+    looks: list[Callable[[], float | None]] = [
+        lambda: None,
+        lambda: None,
+        lambda: (watch._claim(), 1.0)[1],  # somebody else's thread is there already
+    ]
+    watch = watch_module.Watch(lambda: looks.pop(0)(), 10.0, clock=clock, sleep=clock.sleep)
+    watch.ensure()
+    clock.close()
+
+    eventually(lambda: not engine_threads("watch"))
+    assert looks == []

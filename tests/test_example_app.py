@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from example_app import create_app
 
+from .clockwork import eventually
 from .conftest import PUBLIC, SCOPED
 
 XYZ = SCOPED
@@ -146,7 +147,7 @@ def test_a_lost_database_is_unavailable_and_no_secret(
     response = ask(app)
 
     assert response.data == b'{"status": "unavailable", "available": false}'
-    assert "no such table: connector" in caplog.text
+    eventually(lambda: "no such table: connector" in caplog.text)
 
 
 def test_credentials_are_kept_as_digests_alone(app: Flask, database: pathlib.Path) -> None:

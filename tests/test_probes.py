@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import typing as t
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from flask import Flask, current_app, g, has_request_context
@@ -22,6 +22,7 @@ from flask_connector_health import (
 )
 from flask_connector_health.model import UNKNOWN
 
+from .clockwork import Told, engine_threads, eventually
 from .conftest import PUBLIC, MakeApp
 
 
@@ -29,6 +30,12 @@ def report_of(app: Flask, organization_id: str | None = None) -> Report:
     monitor = app.extensions["connector_health"]["connector_health"]
     report: Report = monitor.report(organization_id)
     return report
+
+
+@pytest.fixture(autouse=True)
+def _no_line_of_the_log_is_left_to_the_next_test() -> Iterator[None]:
+    yield
+    eventually(lambda: not engine_threads("drive") + engine_threads("availability"))
 
 
 @pytest.fixture
@@ -157,6 +164,7 @@ def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
     result_of: Callable[..., ProbeResult], answer: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert result_of(lambda: answer).status is Status.UNAVAILABLE
+    eventually(lambda: caplog.records)
     assert [record.getMessage() for record in caplog.records] == [
         f"probe 'drive' is unavailable: it returned {type(answer).__name__};"
         " return True, False, a Status or a ProbeResult"
@@ -208,6 +216,7 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
 
     assert result.status is Status.UNAVAILABLE
     assert "s3cret" not in result.message
+    eventually(lambda: caplog.messages)
     [line] = caplog.messages
     assert line == (
         f"probe 'drive' is unavailable: it raised {type(error).__name__}: s3cret;"
@@ -302,38 +311,26 @@ def test_a_teardown_that_raises_fails_the_run(
 # The log
 
 
-class Switch:
-    """A probe that answers as told."""
-
-    def __init__(self) -> None:
-        self.answer: object = True
-        self.runs = 0
-
-    def __call__(self, *arguments: object) -> object:
-        self.runs += 1
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 def test_the_log_speaks_when_a_verdict_turns_and_not_per_request(
     make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    switch = Switch()
-    health.add_probe(t.cast(t.Any, switch), name="drive", ttl=0)
+    told = Told()
+    health.add_probe(told, name="drive", ttl=0)
     client = make_app().test_client()
 
-    for answer in (True, RuntimeError("boom"), RuntimeError("boom"), Status.DEGRADED, True):
-        switch.answer = answer
+    boom = RuntimeError("boom")
+    for answer, lines in ((True, 0), (boom, 1), (boom, 1), (Status.DEGRADED, 2), (True, 3)):
+        told.answer = answer
         for _ in range(3):
             client.get(PUBLIC)
+        eventually(lambda lines=lines: len(caplog.records) >= lines)  # type: ignore[misc]
 
     raised = (
         "probe 'drive' is unavailable: it raised RuntimeError: boom;"
         " mend it, or raise ProbeFailed where that is an answer"
     )
-    assert switch.runs == 15
+    assert told.runs == 15
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", raised),
         ("WARNING", "probe 'drive' is degraded: the probe says so"),
@@ -353,7 +350,7 @@ def test_the_log_names_the_organization(
     report_of(make_app(), "org_xyz789")
 
     expected = "probe 'drive' of organization 'org_xyz789' is unavailable: token expired"
-    assert expected in caplog.messages
+    eventually(lambda: expected in caplog.messages)
 
 
 def test_a_log_handler_that_raises_costs_no_verdict(
@@ -388,6 +385,7 @@ def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
     assert [response.status_code for response in responses] == [503] * 3
     assert responses[0].data == b'{"status": "unavailable", "available": false}'
     assert elapsed < 2  # three deadlines, and far below the probe's timeout of 5 s
+    eventually(lambda: caplog.messages)
     [message] = caplog.messages
     assert message.startswith("probe 'drive' counts as unavailable: it has no result within")
     assert "make it faster, or raise CONNECTOR_HEALTH_DEADLINE" in message

@@ -3,86 +3,118 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import typing as t
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from flask_connector_health.model import ProbeResult, Status
+from flask_connector_health.model import UNKNOWN, ProbeResult, Status
 from flask_connector_health.probes.spec import Probe
+
+from .log import nothing
+from .outcome import Outcome, overdue
+from .policy import Policy
+from .wait import wait_until
 
 # Runs that may wait for a slot: more would miss every deadline, and only hold memory.
 QUEUE = 1_000
 
+# Seconds for which a thread waits for another run before it ends.
+IDLE = 10.0
 
-class Outcome(t.NamedTuple):
-    """A settled run: its result, and the exception behind it if there was one."""
-
-    result: ProbeResult
-    cause: BaseException | None = None
+_FULL = (
+    "too many of its runs wait for a thread already; make it faster, or raise its ttl or"
+    " CONNECTOR_HEALTH_SLOTS"
+)
+_ALL_HUNG = (
+    "all {} of its threads hang in earlier runs, so it cannot be run; give the client that it"
+    " uses a timeout"
+)
+_SHARE_HUNG = (
+    "{} of its threads hang in earlier runs for this organization, and the others are left to"
+    " the other organizations; give the client that it uses a timeout"
+)
+_NO_THREAD = "the system has no thread for its event loop; raise the limit of the process"
 
 
 class Flight:
     """One run of a key, shared by everybody who asks for it meanwhile.
 
-    ``outcome`` is set before ``done``; without one, the run found no capacity. ``claimed`` once
-    somebody has its outcome in hand: nobody else may settle it then.
+    ``result`` or ``refusal`` is set before ``done``: the verdict after the run, or why there
+    was none. ``claimed`` once somebody has its outcome in hand: nobody else may settle it then.
     """
 
-    __slots__ = ("claimed", "done", "organization_id", "outcome", "started")
+    __slots__ = (
+        "claimed", "deadline", "done", "organization_id", "refusal", "result", "started"
+    )  # fmt: skip
 
     def __init__(self, organization_id: str | None) -> None:
         self.organization_id = organization_id
         self.done = threading.Event()
-        self.outcome: Outcome | None = None
+        self.result: ProbeResult | None = None
+        self.refusal: str | None = None
         self.started: float | None = None
+        self.deadline: float | None = None
         self.claimed = False
 
+    def refuse(self, reason: str) -> Flight:
+        """End it without a verdict."""
+        self.refusal = reason
+        self.done.set()
+        return self
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """A probe's times in seconds, with the defaults filled in."""
+    def wait(self, clock: Callable[[], float], deadline: float) -> ProbeResult:
+        """Wait for the result; who does so first sets a deadline for all who follow."""
+        if not self.done.is_set():
+            if self.deadline is None:
+                self.deadline = clock() + deadline
+            wait_until(self.done, self.deadline, clock)
+        if self.refusal is not None:
+            return ProbeResult(Status.UNAVAILABLE, self.refusal)
+        return UNKNOWN if self.result is None else self.result
 
-    timeout: float
-    ttl: float
-    max_stale: float
+
+# What is left to do once nobody waits any more: to tell the log, say.
+After: t.TypeAlias = Callable[[], None]
 
 
 class Lane:
-    """Runs one probe in daemon threads that end when nothing is queued.
+    """Runs one probe in daemon threads that end when they have been idle for a while.
 
     Whoever claims a flight settles it, so it is settled once: by its own thread, or, once
-    overdue, by whoever asks next. Python cannot stop a thread, so an overdue one is written
+    overdue, by a look from outside. Python cannot stop a thread, so an overdue one is written
     off: it keeps its slot until it returns, and its result is discarded.
 
-    :param execute: runs the probe for an organization; it must not raise.
-    :param settle: hears of every run's outcome, before anybody who waits for it; nor must this.
+    :param execute: runs the probe for an organization, and must not raise; ``None`` says that
+        it could not be run.
+    :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
+        who waits for it, and returns the verdict.
     :param clock: monotonic seconds.
     """
 
     def __init__(
         self,
         probe: Probe,
-        timing: Timing,
-        slots: int,
+        policy: Policy,
         *,
-        execute: Callable[[Probe, str | None], Outcome],
-        settle: Callable[[Lane, Flight, Outcome], None],
+        execute: Callable[[str | None], Outcome | None],
+        settle: Callable[[Flight, Outcome, float], tuple[ProbeResult, After]],
         clock: Callable[[], float],
     ) -> None:
         self.probe = probe
-        self.timing = timing
-        self.reported_late = -math.inf
-        self._slots = slots
+        self.policy = policy
         self._execute = execute
         self._settle = settle
         self._clock = clock
+        self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
         self._flights: dict[str | None, Flight] = {}
         self._queue: deque[Flight] = deque()
         self._working = 0
-        self._hung = 0
+        self._idle = 0
+        self._hung: Counter[str | None] = Counter()
 
     def join(self, organization_id: str | None, *, unless: Callable[[], bool]) -> Flight | None:
         """Share the organization's flight, or start one. Never waits for a probe.
@@ -90,55 +122,65 @@ class Lane:
         :param unless: asked before one is started, when none can settle meanwhile: whether the
             result of an earlier one has come in. There is no flight to share then.
         """
+        flight = self._flights.get(organization_id)
+        if flight is not None and flight.started is not None:
+            return flight
         with self._lock:
             flight = self._flights.get(organization_id)
             if flight is None:
                 if unless():
                     return None
                 flight = Flight(organization_id)
-                if len(self._queue) >= QUEUE:
-                    flight.done.set()
-                else:
-                    self._flights[organization_id] = flight
-                    self._queue.append(flight)
-        self.reap()
+                refusal = self._refusal(organization_id)
+                if refusal is not None:
+                    return flight.refuse(refusal)
+                self._flights[organization_id] = flight
+                self._queue.append(flight)
+            self._employ()
         return flight
 
-    def reap(self) -> None:
+    def look(self) -> tuple[float | None, list[After]]:
         """Settle the runs that are overdue as failed, and write their threads off.
 
         When all threads hang, what waits for one is told so. It has not failed by that, so
-        nobody else hears of it: the next request asks again.
+        nothing is settled: the next request asks again.
+
+        :return: when the next run becomes overdue, ``None`` without any flight; what is to be
+            done after.
         """
         with self._lock:
-            overdue = [flight for flight in self._flights.values() if self._is_overdue(flight)]
-            self._hung += len(overdue)
-            self._working -= len(overdue)
-            stranded = list(self._queue) if self._hung >= self._slots else []
-            for flight in overdue + stranded:
+            late = [flight for flight in self._flights.values() if self._is_overdue(flight)]
+            for flight in late:
                 flight.claimed = True
-            if stranded:
-                self._queue.clear()
+                self._hung[flight.organization_id] += 1
+                self._working -= 1
+            stranded = list(self._queue) if self._hung.total() >= self.policy.slots else []
+            for flight in stranded:
+                self._queue.remove(flight)
+                del self._flights[flight.organization_id]
             self._employ()
-        for flight in overdue:
-            self._conclude(flight, self._overdue())
+            due = min(map(self._due, self._flights.values()), default=None)
         for flight in stranded:
-            self._release(flight, self._all_hung())
+            flight.refuse(_ALL_HUNG.format(self.policy.slots))
+        return due, [self._fail(flight) for flight in late]
 
-    def wait(self, flight: Flight, until: float) -> None:
-        """Wait for a flight to be settled, until the clock reads ``until`` at the latest."""
-        while not flight.done.is_set():
-            now = self._clock()
-            if now >= until:
-                return
-            self.reap()
-            started = now if flight.started is None else flight.started
-            limit = until if flight.claimed else min(until, started + self.timing.timeout)
-            flight.done.wait(max(0.0, limit - now))
+    def _refusal(self, organization_id: str | None) -> str | None:
+        hung, slots = self._hung.total(), self.policy.slots
+        if hung >= slots:
+            return _ALL_HUNG.format(slots)
+        # An organization whose runs hang is run again only while half of the slots are left.
+        if organization_id is not None and self._hung[organization_id] and hung >= slots // 2:
+            return _SHARE_HUNG.format(self._hung[organization_id])
+        return _FULL if len(self._queue) >= QUEUE else None
 
     def _employ(self) -> None:
-        """Start a thread if one is wanted and a slot is free. Call with the lock held."""
-        if not self._queue or self._working + self._hung >= self._slots:
+        """Wake or start a thread if one is wanted. Call with the lock held."""
+        if not self._queue:
+            return
+        if len(self._queue) <= self._idle:
+            self._wanted.notify()
+            return
+        if self._working + self._hung.total() >= self.policy.slots:
             return
         thread = threading.Thread(
             target=self._work, name=f"connector-health {self.probe.name}", daemon=True
@@ -146,62 +188,67 @@ class Lane:
         try:
             thread.start()
         except (RuntimeError, MemoryError):
-            return  # the system has no thread to give: the next caller tries again
+            return  # the system has no thread to give: the next caller or look tries again
         self._working += 1
 
     def _work(self) -> None:
         while (flight := self._take()) is not None:
-            outcome = self._execute(self.probe, flight.organization_id)
-            self._finish(flight, outcome)
+            outcome = self._execute(flight.organization_id)
+            if os.getpid() != self._pid:
+                return  # the probe forked, and this is its child: it has no business here
+            self._finish(flight, outcome)()
 
     def _take(self) -> Flight | None:
         with self._lock:
-            if not self._queue:
-                self._working -= 1
-                return None
+            while not self._queue:
+                self._idle += 1
+                woken = self._wanted.wait(IDLE)
+                self._idle -= 1
+                if not woken and not self._queue:
+                    self._working -= 1
+                    return None
             flight = self._queue.popleft()
             flight.started = self._clock()
             return flight
 
-    def _finish(self, flight: Flight, outcome: Outcome) -> None:
+    def _finish(self, flight: Flight, outcome: Outcome | None) -> After:
         with self._lock:
-            late = self._is_overdue(flight)
-            written_off = flight.claimed
-            if written_off:
-                self._hung -= 1
+            if flight.claimed:
+                self._hung.subtract([flight.organization_id])
+                self._hung = +self._hung  # forgets who has none left
                 self._working += 1
+                return nothing
+            is_late = self._is_overdue(flight)
             flight.claimed = True
-        if not written_off:
-            self._conclude(flight, self._overdue() if late else outcome)
+            now = self._clock()
+        if is_late:
+            return self._fail(flight)
+        if outcome is None:
+            self._release(flight)
+            flight.refuse(_NO_THREAD)
+            return nothing
+        return self._conclude(flight, outcome, now)
 
-    def _conclude(self, flight: Flight, outcome: Outcome) -> None:
+    def _fail(self, flight: Flight) -> After:
+        spacing = self.policy.spacing(self._hung[flight.organization_id])
+        outcome = overdue(self.policy.timeout, spacing)
+        return self._conclude(flight, outcome, self._due(flight))
+
+    def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> After:
         try:
-            self._settle(self, flight, outcome)
+            flight.result, after = self._settle(flight, outcome, at)
         finally:
             # Only now: whoever finds no flight from here on finds the result.
-            self._release(flight, outcome)
+            self._release(flight)
+            flight.done.set()
+        return after
 
-    def _release(self, flight: Flight, outcome: Outcome) -> None:
-        flight.outcome = outcome
+    def _release(self, flight: Flight) -> None:
         with self._lock:
             del self._flights[flight.organization_id]
-        flight.done.set()
+
+    def _due(self, flight: Flight) -> float:
+        return math.inf if flight.started is None else flight.started + self.policy.timeout
 
     def _is_overdue(self, flight: Flight) -> bool:
-        if flight.claimed or flight.started is None:
-            return False
-        return self._clock() - flight.started >= self.timing.timeout
-
-    def _overdue(self) -> Outcome:
-        text = (
-            f"no answer within its timeout of {self.timing.timeout:g} s;"
-            " give the client that it uses a shorter timeout of its own"
-        )
-        return Outcome(ProbeResult(Status.UNAVAILABLE, text))
-
-    def _all_hung(self) -> Outcome:
-        text = (
-            f"all {self._slots} of its threads hang in earlier runs, so it cannot be run;"
-            " give the client that it uses a timeout"
-        )
-        return Outcome(ProbeResult(Status.UNAVAILABLE, text))
+        return not flight.claimed and self._clock() >= self._due(flight)

@@ -27,19 +27,28 @@ class ProbeOptions(t.TypedDict, total=False):
     critical: bool
     timeout: float | None
     ttl: float | None
+    failure_ttl: float | None
+    max_stale: float | None
+    failure_threshold: int | None
+    recovery_threshold: int | None
+    slots: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A probe's call with its severity and timing.
+    """A probe's call with its severity and timing. Of the options, ``None`` takes the setting.
 
     :param call: takes nothing, or the organization's id in that scope; sync or async. A sync
         call runs in a thread of its own and an async one in a loop of its own, with an app
         context and without a request.
     :param critical: whether its failing makes the scope unavailable, or merely degraded.
-    :param timeout: a run's limit in seconds, from its start; ``None`` takes the setting.
-    :param ttl: how long a result is fresh, in seconds; 0 turns caching off and ``None`` takes
-        the setting.
+    :param timeout: a run's limit in seconds, from its start.
+    :param ttl: how long a result is fresh, in seconds; 0 turns caching off.
+    :param failure_ttl: how long a failed one is, where that is shorter.
+    :param max_stale: how long past that a result may be served while a run refreshes it.
+    :param failure_threshold: results in a row before a verdict turns worse.
+    :param recovery_threshold: results in a row before a verdict turns better.
+    :param slots: how many threads it may have, hung ones included.
     """
 
     name: str
@@ -48,6 +57,11 @@ class Probe:
     critical: bool = True
     timeout: float | None = None
     ttl: float | None = None
+    failure_ttl: float | None = None
+    max_stale: float | None = None
+    failure_threshold: int | None = None
+    recovery_threshold: int | None = None
+    slots: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -59,13 +73,15 @@ class Probe:
             )
         parameters = ("organization_id",) if self.scope == "organization" else ()
         self._check("call", checks.callable_with, self.call, *parameters)
-        if self.timeout is not None:
-            self._check("timeout", checks.seconds, self.timeout, zero=False)
-        if self.ttl is not None:
-            self._check("ttl", checks.seconds, self.ttl, zero=True)
+        for option in ("timeout", "ttl", "failure_ttl", "max_stale"):
+            if (value := getattr(self, option)) is not None:
+                self._check(option, checks.seconds, value, zero=option != "timeout")
+        for option in ("failure_threshold", "recovery_threshold", "slots"):
+            if (value := getattr(self, option)) is not None:
+                self._check(option, checks.whole, value, least=1)
 
     def _check(
-        self, option: str, check: Callable[..., object], *args: t.Any, **bounds: bool
+        self, option: str, check: Callable[..., object], *args: t.Any, **bounds: int
     ) -> None:
         try:
             check(*args, **bounds)

@@ -1,0 +1,69 @@
+"""One run of a probe: in a context of its own, and as sync or async as the probe is."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import typing as t
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+from flask_connector_health import checks
+from flask_connector_health.probes.spec import Probe
+
+from .loop import Loops
+from .outcome import Outcome, answered, raised
+
+OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
+
+
+class Execution:
+    """Runs a probe for an organization, or for the service; never raises.
+
+    Each run sees an empty context, with an app context that is torn down where it was opened.
+
+    :param open_context: opens an app context.
+    """
+
+    def __init__(
+        self, probe: Probe, timeout: float, loops: Loops, open_context: OpenContext
+    ) -> None:
+        self._probe = probe
+        self._timeout = timeout
+        self._loops = loops
+        self._open_context = open_context
+        self._async = checks.is_async(probe.call)
+
+    def __call__(self, organization_id: str | None) -> Outcome | None:
+        """Run it in this thread, or in its loop; ``None`` if there was no thread for that."""
+        call: Callable[..., t.Any] = self._probe.call
+        if self._probe.scope == "organization":
+            call = partial(call, organization_id)
+        if not self._async:
+            found = contextvars.Context().run(self._in_thread, call)
+            if isinstance(found, Outcome):
+                return found
+            call = partial(_same, found)  # a plain function that returned an awaitable
+        return self._loops.run(partial(self._in_loop, call), self._timeout)
+
+    def _in_thread(self, call: Callable[[], t.Any]) -> Outcome | Awaitable[object]:
+        try:
+            with self._open_context():
+                answer = call()
+                return answer if inspect.isawaitable(answer) else answered(answer)
+        except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
+            return raised(error)
+
+    async def _in_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome:
+        try:
+            with self._open_context():
+                return answered(await call())
+        except GeneratorExit:  # the loop is gone: nobody waits for an outcome
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit would stop the loop
+            return raised(error)
+
+
+def _same(value: Awaitable[object]) -> Awaitable[object]:
+    return value

@@ -1,0 +1,58 @@
+"""A probe's timing and thresholds, with the settings filled in."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, fields
+
+from flask_connector_health.model import Status
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
+
+# Seconds for which results at least count as consecutive, however short they may be served.
+MEMORY = 60.0
+
+# The part of a TTL that jitter may take off, so that what began together drifts apart.
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The options of a probe, or where it has none of its own, the settings. In seconds."""
+
+    timeout: float
+    ttl: float
+    failure_ttl: float
+    max_stale: float
+    failure_threshold: int
+    recovery_threshold: int
+    slots: int
+
+    @classmethod
+    def of(cls, probe: Probe, settings: Settings) -> Policy:
+        """Take each option from the probe, else from the settings."""
+        options: dict[str, t.Any] = {}
+        for field in fields(cls):
+            own = getattr(probe, field.name)
+            options[field.name] = getattr(settings, field.name) if own is None else own
+        return cls(**options)
+
+    def fresh_for(self, status: Status, jitter: float) -> float:
+        """Say how long a run's result is fresh.
+
+        :param jitter: from 0 to 1, how much of the jitter applies.
+        """
+        ttl = self.ttl if status.available else min(self.ttl, self.failure_ttl)
+        return ttl * (1.0 - JITTER * jitter)
+
+    def usable_until(self, fresh_until: float) -> float:
+        """Say until when a result may be served; without a TTL, no later request has it."""
+        return fresh_until + self.max_stale if self.ttl else fresh_until
+
+    def remembered_until(self, fresh_until: float) -> float:
+        """Say until when another result counts as the next one in a row."""
+        return fresh_until + max(self.max_stale, MEMORY)
+
+    def spacing(self, hung: int) -> float:
+        """Say how long to wait with the next run when this many runs hang: ever longer."""
+        return 0.0 if hung < 2 else self.timeout * 2.0 ** (hung - 2)

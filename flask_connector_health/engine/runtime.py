@@ -1,0 +1,109 @@
+"""One process's part of the engine: its lanes, what they found, and who looks after them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from flask_connector_health.model import ProbeResult
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
+
+from . import log
+from .execution import OpenContext
+from .lane import After, Flight, Lane
+from .policy import Policy
+from .scope import Scope
+from .watch import Watch
+
+# Seconds between two lines of the log on a probe that has no verdict in time.
+LATE_REMINDER = 60.0
+
+_TOO_SLOW = (
+    "it has no result within the request's deadline of {:g} s; make it faster, or raise"
+    " CONNECTOR_HEALTH_DEADLINE if the clients wait that long"
+)
+
+
+class Runtime:
+    """What exists once in each process: no lock, thread or loop outlives a fork.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        settings: Settings,
+        probes: Sequence[Probe],
+        *,
+        open_context: OpenContext,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object] | None,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.pid = pid
+        self._clock = clock
+        self._deadline = settings.deadline
+        shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
+        self._watch = Watch(
+            self._look, min(shortest, settings.deadline), clock=clock, sleep=sleep
+        )
+        make = partial(
+            Scope,
+            settings=settings,
+            attend=self._watch.ensure,
+            open_context=open_context,
+            clock=clock,
+            jitter=jitter,
+        )
+        self.service = make([p for p in probes if p.scope == "service"], bound=1)
+        self.organization = make(
+            [p for p in probes if p.scope == "organization"], bound=settings.max_organizations
+        )
+        self._warnings: dict[Lane, After] = {}
+        self._warned: dict[Lane, float] = {}
+
+    def inherit(self, parent: Runtime) -> None:
+        """Take over the results of the process that this one was forked from."""
+        self.service.records.inherit(parent.service.records)
+        self.organization.records.inherit(parent.organization.records)
+
+    def results(self, organization_id: str | None) -> Iterator[tuple[Lane, ProbeResult]]:
+        """Give every probe's result, after waiting for all runs that are needed together."""
+        found = self.service.find(None)
+        if organization_id is not None:
+            found += self.organization.find(organization_id)
+        for lane, result in found:
+            yield lane, self._landed(lane, result) if isinstance(result, Flight) else result
+
+    def _landed(self, lane: Lane, flight: Flight) -> ProbeResult:
+        result = flight.wait(self._clock, self._deadline)
+        if flight.result is None:
+            reason = flight.refusal or _TOO_SLOW.format(self._deadline)
+            self._warn(
+                lane, partial(log.no_verdict, lane.probe.name, flight.organization_id, reason)
+            )
+        return result
+
+    def _warn(self, lane: Lane, warning: After) -> None:
+        # The watch says it: a handler of the log that blocks must not hold up a request.
+        now = self._clock()
+        if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
+            self._warned[lane] = now
+            self._warnings[lane] = warning
+            self._watch.ensure()
+
+    def _look(self) -> float | None:
+        due: float | None = None
+        after: list[After] = []
+        for lane in self.service.lanes + self.organization.lanes:
+            next_due, settled = lane.look()
+            after += settled
+            if next_due is not None:
+                due = next_due if due is None else min(due, next_due)
+        after += [self._warnings.pop(lane, log.nothing) for lane in list(self._warnings)]
+        for tell in after:
+            tell()
+        return due

@@ -1,0 +1,118 @@
+"""A scope: its probes' lanes, and the record of their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from flask_connector_health.model import ProbeResult, Status
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
+
+from . import log
+from .cache import Cache
+from .execution import Execution, OpenContext
+from .lane import After, Flight, Lane
+from .loop import Loops
+from .outcome import Outcome
+from .policy import Policy
+from .record import Entry, Record, compose, fresh_until, result_of, succeed
+
+
+class Scope:
+    """The probes of the service, by the key ``None``, or those of each organization.
+
+    :param bound: how many keys may have a record at once.
+    :param attend: called when a run is under way, to have somebody look after it.
+    :param open_context: opens an app context for a run.
+    :param clock: monotonic seconds.
+    :param jitter: from 0 to 1, anew for each result.
+    """
+
+    def __init__(
+        self,
+        probes: Sequence[Probe],
+        settings: Settings,
+        bound: int,
+        *,
+        attend: Callable[[], None],
+        open_context: OpenContext,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.records: Cache[str | None, Record] = Cache(bound)
+        self._critical = [probe.critical for probe in probes]
+        self._blank: tuple[Entry | None, ...] = (None,) * len(probes)
+        self._attend = attend
+        self._open_context = open_context
+        self._clock = clock
+        self._jitter = jitter
+        self.lanes = [
+            self._lane(index, probe, Policy.of(probe, settings))
+            for index, probe in enumerate(probes)
+        ]
+
+    def find(self, key: str | None) -> list[tuple[Lane, ProbeResult | Flight]]:
+        """Give each probe's result where it may be used, and the run to wait for otherwise.
+
+        A result past its TTL may be used while a run refreshes it, up to ``max_stale``.
+        """
+        entries, now = self._entries(key), self._clock()
+        return [
+            (lane, self._found(index, key, entries[index], now))
+            for index, lane in enumerate(self.lanes)
+        ]
+
+    def _found(
+        self, index: int, key: str | None, entry: Entry | None, now: float
+    ) -> ProbeResult | Flight:
+        lane = self.lanes[index]
+        while entry is None or now >= fresh_until(entry):
+            flight = lane.join(key, unless=partial(self._is_fresh, index, key))
+            if flight is not None:
+                self._attend()
+                if entry is None or now >= lane.policy.usable_until(fresh_until(entry)):
+                    return flight
+                break
+            entry, now = self._entries(key)[index], self._clock()
+        return result_of(entry)
+
+    def _is_fresh(self, index: int, key: str | None) -> bool:
+        entry = self._entries(key)[index]
+        return entry is not None and self._clock() < fresh_until(entry)
+
+    def _entries(self, key: str | None) -> tuple[Entry | None, ...]:
+        record = self.records.get(key)
+        return self._blank if record is None else record[2]
+
+    def _lane(self, index: int, probe: Probe, policy: Policy) -> Lane:
+        loops = Loops(policy.slots, self._clock)
+        return Lane(
+            probe,
+            policy,
+            execute=Execution(probe, policy.timeout, loops, self._open_context),
+            settle=partial(self._settle, index),
+            clock=self._clock,
+        )
+
+    def _settle(
+        self, index: int, flight: Flight, outcome: Outcome, at: float
+    ) -> tuple[ProbeResult, After]:
+        lane, key = self.lanes[index], flight.organization_id
+
+        def change(record: Record | None) -> Record:
+            entries = list(self._blank if record is None else record[2])
+            entries[index] = succeed(
+                entries[index], outcome, lane.policy, at=at, jitter=self._jitter()
+            )
+            return compose(entries, self._critical)
+
+        before, record = self.records.update(key, change)
+        result = self._result(record, index)
+        if result.status is self._result(before, index).status:
+            return result, log.nothing
+        return result, partial(log.verdict_turned, lane.probe.name, key, result.status, outcome)
+
+    def _result(self, record: Record | None, index: int) -> ProbeResult:
+        entry = None if record is None else record[2][index]
+        return ProbeResult(Status.OK) if entry is None else result_of(entry)

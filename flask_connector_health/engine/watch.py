@@ -1,0 +1,71 @@
+"""A thread that looks after what may become overdue, while there is anything that may."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+# Seconds without anything to look after, after which the thread ends.
+IDLE = 10.0
+
+
+class Watch:
+    """Calls ``look`` whenever something may be due, in a thread of its own.
+
+    Nothing has to wake it: what begins after a look is due one ``interval`` later at the
+    earliest, and so is the next look, or before that, when the last one said.
+
+    :param look: does what is due, and returns when to look again, in the clock's seconds;
+        ``None`` if there is nothing to look after.
+    :param interval: the shortest time, in seconds, in which anything new can become due.
+    :param clock: monotonic seconds.
+    :param sleep: waits for some seconds of that clock.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], float | None],
+        interval: float,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        self._look = look
+        self._interval = interval
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._alive = False
+
+    def ensure(self) -> None:
+        """See to it that the thread runs; call it after there is something to look after."""
+        if self._alive or not self._claim():
+            return
+        thread = threading.Thread(target=self._run, name="connector-health watch", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            self._alive = False  # the system has no thread to give: the next caller tries again
+
+    def _claim(self) -> bool:
+        with self._lock:
+            claimed = not self._alive
+            self._alive = True
+        return claimed
+
+    def _run(self) -> None:
+        idle_since = self._clock()
+        while True:
+            due = self._look()
+            now = self._clock()
+            if due is not None:
+                idle_since = now
+            elif now - idle_since >= IDLE:
+                self._alive = False
+                # Whoever came between the look and this line counted on us.
+                if self._look() is None or not self._claim():
+                    return
+                continue
+            pause = self._interval if due is None else min(self._interval, due - now)
+            (self._sleep or time.sleep)(max(0.0, pause))

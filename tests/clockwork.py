@@ -1,0 +1,133 @@
+"""A clock that only a test moves, probes that only it lets go, and ways to wait for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+from collections.abc import Callable
+
+from flask_connector_health import ProbeResult, Report
+from flask_connector_health.engine.lane import Lane
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.probes.spec import Probe
+
+# Real seconds: only a test that fails waits this long.
+PATIENCE = 10.0
+
+T = t.TypeVar("T")
+
+
+class Clock:
+    """Monotonic seconds that only a test moves, until it is closed and time flies."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self._closed = False
+        self._moved = threading.Condition()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        with self._moved:
+            self.now += seconds
+            self._moved.notify_all()
+
+    def sleep(self, seconds: float) -> None:
+        with self._moved:
+            until = self.now + seconds
+            self._moved.wait_for(lambda: self._closed or self.now >= until)
+            self.now = max(self.now, until)
+
+    def close(self) -> None:
+        with self._moved:
+            self._closed = True
+            self._moved.notify_all()
+
+
+class Gated:
+    """A probe whose runs wait until they are let through, one by one."""
+
+    def __init__(self) -> None:
+        self.answer: object = True
+        self.started = threading.Semaphore(0)
+        self.runs = 0
+        self._gate = threading.Semaphore(0)
+
+    def __call__(self, *arguments: object) -> t.Any:
+        self.runs += 1
+        self.started.release()
+        self._gate.acquire(timeout=PATIENCE)
+        return self.answer
+
+    def wait_for_start(self) -> None:
+        assert self.started.acquire(timeout=PATIENCE)
+
+    def let_through(self, runs: int = 1) -> None:
+        self._gate.release(runs)
+
+
+class Told:
+    """A probe that answers, or raises, as it was told last."""
+
+    def __init__(self, answer: object = True) -> None:
+        self.answer = answer
+        self.runs = 0
+
+    def __call__(self, *arguments: object) -> t.Any:
+        self.runs += 1
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def drive(call: Callable[..., t.Any], **options: t.Any) -> Probe:
+    return Probe(name="drive", call=call, **options)
+
+
+def result_of(report: Report) -> ProbeResult:
+    return report.results["drive"]
+
+
+def lane_of(monitor: Monitor, name: str = "drive") -> Lane:
+    runtime = monitor._current()
+    lanes = runtime.service.lanes + runtime.organization.lanes
+    return next(lane for lane in lanes if lane.probe.name == name)
+
+
+def waited_for(monitor: Monitor) -> None:
+    """Let a request come to where it waits, so that its deadline is set."""
+    flights = lane_of(monitor)._flights
+    eventually(lambda: [f for f in flights.copy().values() if f.deadline is not None])
+
+
+def in_background(call: Callable[[], T]) -> Callable[[], T]:
+    """Start a call in a thread of its own; calling the answer waits for what it returns."""
+    returned: list[T] = []
+    thread = threading.Thread(target=lambda: returned.append(call()), daemon=True)
+    thread.start()
+
+    def outcome() -> T:
+        thread.join(PATIENCE)
+        return returned[0]
+
+    return outcome
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Let other threads go on until they have brought this about."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def engine_threads(name: str = "") -> list[threading.Thread]:
+    """List the threads of engines that are alive: by name, or all but the loops of probes."""
+    prefix = f"connector-health {name}"
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(prefix) and (name or not thread.name.endswith(" loop"))
+    ]
