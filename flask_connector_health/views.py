@@ -54,6 +54,25 @@ _REFUSALS = {
 }
 
 
+# A body, its status line, and all of its headers.
+Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
+
+
+class HealthResponse(Response):
+    """A response of one's own for each request, around a body and headers made beforehand."""
+
+    def __init__(self, body: bytes, status: str, lines: list[tuple[str, str]]) -> None:
+        headers = Headers()
+        headers[:] = lines
+        super().__init__([body], status, headers)
+
+    def get_wsgi_headers(self, environ: dict[str, t.Any]) -> Headers:
+        """Take the headers as they are, unless the host made something else of the answer."""
+        if self.status_code in (200, 503):
+            return self.headers
+        return super().get_wsgi_headers(environ)
+
+
 class Views:
     """The view functions of one registration."""
 
@@ -63,15 +82,12 @@ class Views:
         self._pattern = settings.organization_id_pattern
         self._retry_after = settings.retry_after
         self._unavailable = settings.unavailable_status_code
-        schema = HealthSchema()
-        self._bodies = {
-            status: schema.dumps(Report(status, MappingProxyType({}))).encode()
-            for status in Status
-        }
+        self._public = self._prebuilt(_PUBLIC)
+        self._scoped = self._prebuilt(_SCOPED)
 
     def service(self, **_: t.Any) -> Response:
         """Answer whether the connector service is available."""
-        return self._health(self._monitor.report(), _PUBLIC)
+        return HealthResponse(*self._public[self._monitor.status()])
 
     def organization(self, organization_id: str, **_: t.Any) -> Response:
         """Answer whether it is for this organization: authenticate before any work."""
@@ -83,15 +99,21 @@ class Views:
             if error.response is not None or 300 <= (error.code or 500) < 400:
                 raise  # a response or a redirect of the host's making
             return self._refusal(error)
-        return self._health(self._monitor.report(organization_id), _SCOPED)
+        return HealthResponse(*self._scoped[self._monitor.status(organization_id)])
 
     def _validate(self, organization_id: str) -> None:
         if len(organization_id) > LONGEST_ID or not self._pattern.fullmatch(organization_id):
             raise UnprocessableEntity
 
-    def _health(self, report: Report, headers: dict[str, str]) -> Response:
-        code = 200 if report.available else self._unavailable
-        return self._respond(self._bodies[report.status], code, headers)
+    def _prebuilt(self, headers: dict[str, str]) -> dict[Status, Prebuilt]:
+        schema = HealthSchema()
+        prebuilt = {}
+        for status in Status:
+            body = schema.dumps(Report(status, MappingProxyType({}))).encode()
+            code = 200 if status.available else self._unavailable
+            response = self._respond(body, code, headers)
+            prebuilt[status] = body, response.status, list(response.headers)
+        return prebuilt
 
     def _refusal(self, error: HTTPException) -> Response:
         # A refusal must never read as a success, whatever was raised.
