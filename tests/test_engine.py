@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 import threading
 from collections.abc import Callable
 
@@ -530,14 +531,17 @@ def test_an_answer_past_the_timeout_is_failed_even_if_nobody_looked(
     make_monitor: MakeMonitor, clock: Clock
 ) -> None:
     def slow() -> bool:
-        clock.now += 5.0  # without waking the watch
+        clock.advance(5.0)
         return True
 
     monitor = make_monitor(drive(slow))
 
-    assert result_of(monitor.report()) is UNKNOWN or not monitor.status().available
-    eventually(lambda: len(monitor._current().service.records) == 1)
-    assert "no answer within its timeout" in result_of(monitor.report()).message
+    flight = lane_of(monitor).join(None, unless=lambda: False)  # with nobody to look after it
+
+    assert flight is not None
+    assert flight.done.wait(PATIENCE)
+    assert flight.result is not None
+    assert flight.result.message.startswith("no answer within its timeout of 5 s")
 
 
 def test_a_late_answer_never_replaces_a_newer_one(
@@ -886,3 +890,36 @@ def test_it_leaves_what_came_as_it_ended_to_its_successor(clock: Clock) -> None:
 
     eventually(lambda: not engine_threads("watch"))
     assert looks == []
+
+
+# Processes: the real ones are in test_processes.py
+
+
+def test_another_process_begins_anew_with_the_results_of_its_parent(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, own = Told(), Told()
+    monitor = make_monitor(drive(service), Probe(name="own", call=own, scope="organization"))
+    monitor.report("org_a")
+    parent = monitor._current()
+
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+
+    assert monitor.report("org_a").available
+    assert monitor._current() is not parent
+    assert (service.runs, own.runs) == (1, 1)
+
+
+def test_a_run_that_comes_back_in_another_process_is_dropped(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> bool:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        return True
+
+    monitor = make_monitor(drive(fork))
+    flight = lane_of(monitor).join(None, unless=lambda: False)
+    eventually(lambda: os.getpid() == -1 and not engine_threads("drive"))
+
+    assert flight is not None
+    assert not flight.done.is_set()

@@ -273,3 +273,39 @@ def test_a_rate_limit_comes_before_authentication(
     codes = [app.test_client().get(SCOPED).status_code for _ in range(2)]
 
     assert codes == [401, 429]
+
+
+def test_a_host_may_make_its_answers_conditional(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.after_request
+    def conditional(response: Response) -> Response:
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    client = app.test_client()
+    first = client.get(PUBLIC)
+    second = client.get(PUBLIC, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status_code, first.data) == (200, OK)
+    assert (second.status_code, second.data) == (304, b"")
+    assert "Content-Length" not in second.headers
+
+
+def test_what_a_host_changes_in_an_answer_changes_no_other(make_app: MakeApp) -> None:
+    app = make_app()
+    marks = iter("ab")
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        response.headers.add("X-Mark", next(marks))
+        response.set_data(response.get_data() + b" ")
+        return response
+
+    client = app.test_client()
+    answers = [client.get(PUBLIC) for _ in range(2)]
+
+    assert [answer.headers.getlist("X-Mark") for answer in answers] == [["a"], ["b"]]
+    assert [answer.data for answer in answers] == [OK + b" "] * 2
+    assert {answer.headers["Content-Length"] for answer in answers} == {str(len(OK) + 1)}

@@ -33,7 +33,7 @@ class Run:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.outcome: Outcome | None = None
-        self.task: asyncio.Task[Outcome] | None = None
+        self.task: asyncio.Task[Outcome]  # once it has begun
 
 
 class Loops:
@@ -135,8 +135,7 @@ class _Loop:
         run.task.add_done_callback(partial(self._finish, run))
 
     def _cancel(self, run: Run) -> None:
-        if run.task is not None:
-            run.task.cancel()
+        run.task.cancel()
 
     def _finish(self, run: Run, task: asyncio.Task[Outcome]) -> None:
         try:

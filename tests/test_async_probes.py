@@ -1,0 +1,411 @@
+"""Async probes: a loop that persists, and what happens to those that misuse it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import http.server
+import sys
+import threading
+import time
+import typing as t
+from collections.abc import Awaitable, Callable, Iterator
+
+import httpx
+import pytest
+from flask import current_app
+
+from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
+from flask_connector_health.engine import loop as loop_module
+from flask_connector_health.engine import native
+from flask_connector_health.engine.loop import Loops, _Threads
+from flask_connector_health.engine.monitor import Monitor
+
+from .clockwork import PATIENCE, engine_threads, eventually, lane_of
+from .conftest import MakeApp
+
+AsyncProbe = Callable[[], Awaitable[object]]
+
+TIMEOUT = 0.15
+
+
+@pytest.fixture
+def monitor_of(make_app: MakeApp, health: ConnectorHealth) -> Callable[..., Monitor]:
+    """Make an app with this probe, without caching, on the real clock."""
+
+    def make(call: AsyncProbe, **options: t.Any) -> Monitor:
+        options = {"ttl": 0.0, "timeout": PATIENCE, **options}
+        health.add_probe(t.cast(t.Any, call), name="drive", **options)
+        app = make_app(DEADLINE=PATIENCE)
+        monitor: Monitor = app.extensions["connector_health"]["connector_health"]
+        return monitor
+
+    return make
+
+
+def drive_in(report: Report) -> ProbeResult:
+    return report.results["drive"]
+
+
+# The loop
+
+
+def test_runs_share_one_loop_in_a_thread_of_its_own(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    seen = set()
+
+    async def drive() -> bool:
+        seen.add((asyncio.get_running_loop(), threading.current_thread().name))
+        return True
+
+    monitor = monitor_of(drive)
+
+    assert [monitor.report().available for _ in range(3)] == [True] * 3
+    [(_, thread)] = seen
+    assert thread == "connector-health loop"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *values: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_hosts_shared_async_client_works_run_after_run(
+    monitor_of: Callable[..., Monitor], url: str
+) -> None:
+    client = httpx.AsyncClient()
+
+    async def drive() -> bool:
+        return (await client.get(url)).status_code == 204
+
+    async def drive_or_close() -> bool:
+        if closing.is_set():
+            await client.aclose()
+            return True
+        return await drive()
+
+    closing = threading.Event()
+    monitor = monitor_of(drive_or_close)
+
+    found = [monitor.report().available for _ in range(3)]
+    closing.set()
+    monitor.report()
+
+    assert found == [True] * 3
+
+
+def test_a_run_sees_an_app_context_and_nothing_of_the_request_or_the_run_before(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen = []
+
+    async def drive() -> bool:
+        seen.append((tenant.get(), current_app.name))
+        tenant.set("a run's")
+        return await asyncio.to_thread(lambda: current_app.name == "host")
+
+    monitor = monitor_of(drive)
+    tenant.set("a request's")
+
+    assert [monitor.report().available for _ in range(2)] == [True] * 2
+    assert seen == [("nobody", "host")] * 2
+
+
+def test_the_loop_ends_with_its_app(make_app: MakeApp, health: ConnectorHealth) -> None:
+    async def drive() -> bool:
+        return True
+
+    health.add_probe(drive, name="drive")
+    before = set(engine_threads("loop"))
+    app = make_app(DEADLINE=0.1)
+    app.extensions["connector_health"]["connector_health"].report()
+    [loop] = set(engine_threads("loop")) - before
+
+    del app
+    eventually(lambda: gc.collect() and not loop.is_alive())
+
+
+# What goes wrong in it
+
+
+class Boom(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error", [Boom, SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+)
+def test_whatever_is_raised_fails_the_run_and_the_loop_goes_on(
+    monitor_of: Callable[..., Monitor], error: type[BaseException]
+) -> None:
+    raising = [True]
+
+    async def drive() -> bool:
+        if raising.pop() if raising else False:
+            raise error
+        return True
+
+    monitor = monitor_of(drive)
+
+    assert drive_in(monitor.report()).status is Status.UNAVAILABLE
+    assert drive_in(monitor.report()).status is Status.OK
+    assert len(engine_threads("loop")) >= 1
+
+
+def test_a_task_of_the_probes_own_that_exits_does_not_stop_the_loop(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    async def drive() -> bool:
+        task = asyncio.create_task(leave())
+        await asyncio.wait([task])
+        return isinstance(task.exception(), SystemExit)
+
+    monitor = monitor_of(drive)
+
+    assert [monitor.report().available for _ in range(2)] == [True] * 2
+
+
+def test_a_run_past_its_timeout_is_cancelled_and_gives_its_slot_back(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    cancelled = threading.Event()
+
+    async def drive() -> bool:
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return True
+
+    monitor = monitor_of(drive, timeout=TIMEOUT, slots=1)
+
+    result = drive_in(monitor.report())
+
+    assert result.message.startswith("no answer within its timeout")
+    assert cancelled.wait(PATIENCE)
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+    assert drive_in(monitor.report()).message.startswith("no answer within its timeout")
+
+
+def test_one_that_swallows_its_cancellation_holds_up_nobody(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    hanging, release = [True], threading.Event()
+
+    async def drive() -> bool:
+        if hanging:
+            hanging.clear()
+            while not release.is_set():
+                try:
+                    await asyncio.sleep(0.01)
+                except asyncio.CancelledError:
+                    continue
+        return True
+
+    monitor = monitor_of(drive, timeout=TIMEOUT)
+
+    assert not drive_in(monitor.report()).status.available
+    assert drive_in(monitor.report()).status is Status.OK
+    assert lane_of(monitor)._hung.total() == 1
+    release.set()
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+
+
+def test_a_blocked_loop_is_retired_and_the_next_run_has_a_new_one(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    release = threading.Event()
+    loops = []
+
+    async def drive() -> bool:
+        loops.append((asyncio.get_running_loop(), threading.current_thread()))
+        if len(loops) == 1:
+            release.wait(PATIENCE)
+        return True
+
+    monitor = monitor_of(drive, timeout=TIMEOUT)
+
+    assert not drive_in(monitor.report()).status.available
+    eventually(lambda: drive_in(monitor.report()).status is Status.OK)
+    (blocked, thread), *others = loops
+    assert blocked not in [loop for loop, _ in others]
+    release.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert blocked.is_closed()
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+
+
+def test_runs_that_a_blocked_loop_held_up_end_with_it(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    started, release = threading.Semaphore(0), threading.Event()
+
+    async def drive(organization_id: str) -> bool:
+        started.release()
+        if organization_id == "org_blocking":
+            await asyncio.sleep(0.01)
+            release.wait(PATIENCE)
+        await asyncio.sleep(PATIENCE)
+        return True
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=TIMEOUT)
+    app = make_app(DEADLINE=0.01)
+    monitor = app.extensions["connector_health"]["connector_health"]
+
+    for organization_id in ("org_a", "org_blocking"):
+        monitor.report(organization_id)
+        started.acquire(timeout=PATIENCE)
+    eventually(lambda: lane_of(monitor)._hung.total() == 2)
+    release.set()
+
+    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+
+
+def test_a_blocked_loop_leaves_other_async_probes_alone(
+    monitor_of: Callable[..., Monitor], health: ConnectorHealth
+) -> None:
+    release = threading.Event()
+
+    async def blocking() -> bool:
+        return release.wait(PATIENCE)
+
+    async def other() -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    health.add_probe(other, name="other")
+    monitor = monitor_of(blocking, timeout=TIMEOUT)
+
+    report = monitor.report()
+
+    assert report.results["other"].status is Status.OK
+    assert report.results["drive"].status is Status.UNAVAILABLE
+    release.set()
+
+
+# Its threads
+
+
+def test_calls_to_a_thread_run_beside_each_other_up_to_the_slots(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    meeting = threading.Barrier(2)
+
+    async def drive() -> bool:
+        await asyncio.gather(*(asyncio.to_thread(meeting.wait, PATIENCE) for _ in range(4)))
+        return True
+
+    monitor = monitor_of(drive, slots=2)
+
+    assert monitor.report().available
+    eventually(lambda: not engine_threads("to_thread"))
+
+
+def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
+    monitor_of: Callable[..., Monitor], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def drive() -> bool:
+        return bool(await asyncio.to_thread(int, "x"))
+
+    assert not monitor_of(drive).report().available
+    eventually(lambda: "it raised ValueError: invalid literal for int()" in caplog.text)
+
+
+def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "CALLS", 2)
+    threads, release = _Threads(1), threading.Event()
+    running = threads.submit(release.wait, PATIENCE)
+    eventually(running.running)
+    waiting = [threads.submit(int) for _ in range(2)]
+
+    with pytest.raises(RuntimeError, match="all 1 threads of asyncio"):
+        threads.submit(int)
+
+    assert waiting[0].cancel()
+    release.set()
+    assert waiting[1].result(PATIENCE) == 0
+
+
+def refuse(call: object, name: str) -> t.NoReturn:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_for_its_loop_a_probe_is_not_run(
+    monitor_of: Callable[..., Monitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    async def drive() -> bool:
+        runs.append(1)
+        return True
+
+    monitor = monitor_of(drive)
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "start_thread", refuse)
+        refused = drive_in(monitor.report())
+
+    assert refused.message.startswith("the system has no thread for its event loop; raise")
+    assert runs == []
+    assert monitor.report().available
+
+
+def test_who_was_held_up_by_a_loop_retires_no_newer_one() -> None:
+    loops = Loops(1, time.monotonic)
+    blocked = loops._new_loop()
+    assert blocked is not None
+    loops._give_up(blocked)
+    newer = loops._new_loop()
+
+    loops._give_up(blocked)
+
+    assert newer is not None
+    assert loops._loop is newer
+    loops._give_up(newer)
+
+
+class FakeGevent:
+    """What gevent.monkey offers: here, the originals are only told apart."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def get_original(self, module: str, name: str) -> object:
+        self.asked.append((module, name))
+        return getattr(__import__(module), name)
+
+
+def test_where_gevent_patches_threads_the_originals_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gevent, ran = FakeGevent(), threading.Event()
+    monkeypatch.setitem(sys.modules, "gevent.monkey", t.cast(t.Any, gevent))
+
+    native.start_thread(ran.set, "connector-health loop")
+    with native.make_lock():
+        assert ran.wait(PATIENCE)
+
+    assert gevent.asked == [
+        ("_thread", "start_new_thread"),
+        ("_thread", "allocate_lock"),
+    ]

@@ -1,0 +1,302 @@
+"""What probes, the system and the clock do wrong, and what callers get all the same."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import sys
+import threading
+import time
+import typing as t
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from flask import Flask
+
+from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
+
+from .clockwork import PATIENCE, engine_threads, eventually, lane_of
+from .conftest import PUBLIC, MakeApp
+
+DEADLINE = 0.2
+
+# Over a deadline, for a machine that is busy with other things as well.
+MARGIN = 0.5
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Give what hung probes wait for: they hang until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+    eventually(lambda: not engine_threads("hung"))
+
+
+def report_of(app: Flask, organization_id: str | None = None) -> Report:
+    report: Report = app.extensions["connector_health"]["connector_health"].report(
+        organization_id
+    )
+    return report
+
+
+def timed(call: Callable[[], t.Any]) -> float:
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started
+
+
+# Probes that never answer
+
+
+def sleep_in_native_code(release: threading.Event) -> bool:
+    reader, writer = os.pipe()
+
+    def close() -> None:
+        release.wait(PATIENCE)
+        os.close(writer)
+
+    threading.Thread(target=close).start()
+    with os.fdopen(reader, "rb") as file:
+        return not file.read()
+
+
+def spin_on_the_cpu(release: threading.Event) -> bool:
+    while not release.is_set():
+        pass
+    return True
+
+
+def log_in_a_loop(release: threading.Event) -> bool:
+    logger = logging.getLogger("host")
+    while not release.is_set():
+        logger.info("still here")
+    return True
+
+
+def wait_for_a_lock(release: threading.Event) -> bool:
+    return release.wait(PATIENCE)
+
+
+HANGS = [sleep_in_native_code, spin_on_the_cpu, log_in_a_loop, wait_for_a_lock]
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_a_probe_that_hangs_costs_one_deadline_and_leaves_others_alone(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    release: threading.Event,
+    hang: Callable[[threading.Event], bool],
+) -> None:
+    health.add_probe(lambda: hang(release), name="hung", critical=False)
+    health.add_probe(lambda: True, name="fine")
+    app = make_app(DEADLINE=DEADLINE)
+
+    first = timed(lambda: report_of(app))
+    second = timed(lambda: report_of(app))
+
+    assert first < DEADLINE + MARGIN
+    assert second < DEADLINE
+    assert report_of(app).results["fine"] == ProbeResult(Status.OK)
+    assert report_of(app).status is Status.DEGRADED
+
+
+@pytest.mark.parametrize("hang", HANGS)
+def test_a_hung_probe_takes_no_more_threads_than_its_slots(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    release: threading.Event,
+    hang: Callable[[threading.Event], bool],
+) -> None:
+    health.add_probe(
+        lambda organization_id: hang(release),
+        name="hung",
+        scope="organization",
+        timeout=0.02,
+        slots=2,
+    )
+    app = make_app(DEADLINE=0.01, FAILURE_TTL=0)
+    monitor = app.extensions["connector_health"]["connector_health"]
+
+    for number in range(5):
+        monitor.report(f"org_{number}")
+    eventually(lambda: lane_of(monitor, "hung")._hung.total() == 2)
+
+    assert len(engine_threads("hung")) == 2
+    assert "all 2 of its threads hang" in monitor.report("org").results["hung"].message
+
+
+def test_an_answer_after_the_timeout_is_a_failure(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    release = threading.Event()
+    health.add_probe(lambda: release.wait(PATIENCE), name="late", timeout=0.05)
+    app = make_app(DEADLINE=PATIENCE)
+
+    failed = report_of(app).results["late"]
+    release.set()
+    eventually(lambda: lane_of_app(app, "late")._hung.total() == 0)
+
+    assert failed.message.startswith("no answer within its timeout of 0.05 s")
+    assert report_of(app).results["late"] == failed
+
+
+def lane_of_app(app: Flask, name: str) -> t.Any:
+    return lane_of(app.extensions["connector_health"]["connector_health"], name)
+
+
+# Probes that answer nonsense, or try to leave
+
+
+class Boom(BaseException):
+    pass
+
+
+def raise_(error: type[BaseException]) -> bool:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        partial(sys.exit, 1),
+        _thread.exit,
+        *(
+            partial(raise_, error)
+            for error in (Boom, KeyboardInterrupt, GeneratorExit, StopIteration, MemoryError)
+        ),
+    ],
+    ids=repr,
+)
+def test_a_probe_that_leaves_oddly_fails_and_is_run_again(
+    make_app: MakeApp, health: ConnectorHealth, leave: Callable[[], t.Any]
+) -> None:
+    health.add_probe(leave, name="odd", slots=1, ttl=0)
+    app = make_app(DEADLINE=PATIENCE)
+
+    reports = [report_of(app) for _ in range(3)]
+
+    assert {report.results["odd"].status for report in reports} == {Status.UNAVAILABLE}
+    assert "no verdict" not in str(reports)
+
+
+def test_a_probe_whose_answers_change_their_type_is_judged_each_time(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    answers: Iterator[object] = iter(
+        [True, None, Status.DEGRADED, "ok", ProbeResult(Status.OK), [], 1, False]
+    )
+    health.add_probe(lambda: t.cast(bool, next(answers)), name="fickle", ttl=0)
+    app = make_app(DEADLINE=PATIENCE)
+
+    found = [report_of(app).results["fickle"].status.value for _ in range(8)]
+
+    assert found == [
+        *("ok", "unavailable", "degraded", "unavailable"),
+        *("ok", "unavailable", "unavailable", "unavailable"),
+    ]
+
+
+def test_a_probe_that_starts_threads_of_its_own_is_left_to_it(
+    make_app: MakeApp, health: ConnectorHealth, release: threading.Event
+) -> None:
+    def busy() -> bool:
+        for _ in range(3):
+            threading.Thread(target=release.wait, args=[PATIENCE], daemon=True).start()
+        return True
+
+    health.add_probe(busy, name="busy")
+
+    assert report_of(make_app(DEADLINE=PATIENCE)).available
+
+
+def test_a_probe_that_asks_for_the_health_itself_waits_for_the_deadline_at_most(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    apps: list[Flask] = []
+    health.add_probe(lambda: report_of(apps[0]).available, name="circular", critical=False)
+    apps.append(make_app(DEADLINE=DEADLINE))
+
+    assert timed(lambda: report_of(apps[0])) < DEADLINE + MARGIN
+    eventually(lambda: report_of(apps[0]).results["circular"].message == "")
+
+
+# The system
+
+
+def test_without_a_single_thread_to_have_the_answer_comes_within_the_deadline(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> t.NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    client = make_app(DEADLINE=DEADLINE).test_client()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    started = time.monotonic()
+    response = client.get(PUBLIC)
+
+    assert time.monotonic() - started < DEADLINE + MARGIN
+    assert response.status_code == 503
+    monkeypatch.undo()
+    eventually(lambda: client.get(PUBLIC).status_code == 200)
+
+
+def test_no_verdict_asks_for_the_time_of_day(
+    make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def step() -> float:
+        asked.append(1)
+        return 0.0
+
+    health.add_probe(lambda organization_id: True, name="own", scope="organization")
+    app = make_app()
+    for name in ("time", "time_ns"):
+        monkeypatch.setattr(time, name, step)
+
+    found = [report_of(app, "org_a").status for _ in range(3)]
+
+    assert found == [Status.OK] * 3
+    assert asked == []
+
+
+# Load
+
+
+def test_one_organization_that_hangs_makes_no_other_late_or_wrong(
+    make_app: MakeApp, health: ConnectorHealth, release: threading.Event
+) -> None:
+    def tenant(organization_id: str) -> bool:
+        if organization_id == "org_hung":
+            release.wait(PATIENCE)
+        return organization_id != "org_broken"
+
+    health.add_probe(tenant, name="tenant", scope="organization", timeout=0.1)
+    app = make_app(DEADLINE=0.8, TTL=0.05, FAILURE_TTL=0.05, MAX_STALE=0)
+    monitor = app.extensions["connector_health"]["connector_health"]
+    expected = {f"org_{number}": Status.OK for number in range(8)}
+    expected["org_broken"] = Status.UNAVAILABLE
+    wrong: list[tuple[str, Report]] = []
+    end = time.monotonic() + 2.0
+
+    def ask(organization_id: str) -> None:
+        while time.monotonic() < end:
+            report = monitor.report(organization_id)
+            if report.status is not expected.get(organization_id, Status.UNAVAILABLE):
+                wrong.append((organization_id, report))
+
+    threads = [
+        threading.Thread(target=ask, args=[organization_id])
+        for organization_id in [*expected, "org_hung"]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+    assert lane_of(monitor, "tenant")._hung == {"org_hung": 2}  # half of the slots

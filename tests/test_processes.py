@@ -1,0 +1,246 @@
+"""Forks, threads and exits, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+SET_UP = """
+import asyncio, contextlib, logging, os, signal, sys, threading, time, warnings
+
+logging.disable()
+warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
+
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
+
+RUNS = []
+
+def drive(*organization):
+    RUNS.append(os.getpid())
+    return True
+
+async def loop(*organization):
+    await asyncio.sleep(0)
+    return True
+
+def make(*probes, **changes):
+    config = {
+        "AVAILABILITY": lambda: True, "VERIFY_TOKEN": lambda token: None,
+        "AUTHORIZE": lambda principal, organization_id: True, **changes,
+    }
+    settings = Settings.from_config({f"CONNECTOR_HEALTH_{k}": v for k, v in config.items()})
+    return Monitor(settings, probes, open_context=contextlib.nullcontext)
+
+def usual(**changes):
+    return make(
+        Probe(name="drive", call=drive), Probe(name="loop", call=loop),
+        Probe(name="own", call=drive, scope="organization"),
+        Probe(name="own-loop", call=loop, scope="organization"), **changes,
+    )
+
+def in_child(call):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        try:
+            code = 0 if call() else 1
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            code = 2
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+def run(script: str, timeout: float = 60.0) -> str:
+    """Run a script in a new interpreter, and give what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SET_UP + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+# Forks
+
+
+def test_a_child_forked_with_every_lock_held_answers() -> None:
+    printed = run("""
+        monitor = usual(TTL=0)
+        monitor.report("org_a")
+        runtime = monitor._current()
+        lanes = runtime.service.lanes + runtime.organization.lanes
+        locks = [lane._lock for lane in lanes]
+        locks += [lane._execute._loops._lock for lane in lanes]
+        locks += [s._lock for x in (runtime.service, runtime.organization)
+                  for s in x.records._shards]
+        locks.append(runtime._watch._lock)
+        for lock in locks:
+            assert lock.acquire(timeout=5)
+        print(in_child(lambda: monitor.report("org_a").available), len(locks))
+    """)
+
+    code, locks = printed.split()
+    assert code == "0"
+    assert int(locks) > 10
+
+
+def test_a_child_forked_at_any_moment_answers() -> None:
+    printed = run("""
+        monitor, stop = usual(TTL=0.001, MAX_STALE=0, MAX_ORGANIZATIONS=5), threading.Event()
+
+        def hammer(number):
+            while not stop.is_set():
+                for n in range(10):
+                    monitor.report(f"org_{number}_{n}")
+
+        threads = [threading.Thread(target=hammer, args=[n], daemon=True) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        codes = set()
+        for number in range(40):
+            time.sleep(0.003)
+            codes.add(in_child(lambda: monitor.report(f"org_{number % 4}_1").available))
+        stop.set()
+        print(codes)
+    """)
+
+    assert printed == "{0}"
+
+
+def test_a_child_goes_on_with_the_results_of_its_parent() -> None:
+    printed = run("""
+        monitor = usual()
+        monitor.report("org_a")
+        monitor.report("org_b")
+
+        def same():
+            fresh = monitor.status("org_a").available
+            refreshed = [monitor.report(o).available for o in ("org_a", "org_b", "org_c")]
+            return fresh and all(refreshed) and RUNS.count(os.getpid()) == 1
+
+        print(in_child(same))
+    """)
+
+    assert printed == "0"
+
+
+def test_a_childs_verdicts_stay_its_own() -> None:
+    printed = run("""
+        answers = {}
+        monitor = make(Probe(name="x", call=lambda: os.getpid() == answers["pid"]), TTL=0)
+        answers["pid"] = os.getpid()
+        print(monitor.report().available)
+        print(in_child(lambda: not monitor.report().available))
+        print(monitor.report().available)
+    """)
+
+    assert printed.split() == ["True", "0", "True"]
+
+
+def test_a_probe_that_forks_answers_once_and_its_child_does_no_work() -> None:
+    printed = run("""
+        children = []
+
+        def forking():
+            RUNS.append(os.getpid())
+            pid = os.fork()
+            if pid:
+                children.append(pid)
+            return bool(pid)
+
+        monitor = make(Probe(name="forking", call=forking, ttl=0, timeout=20.0), DEADLINE=10.0)
+        print(monitor.report().available, monitor.report().available)
+        deadline = time.monotonic() + 10
+        for child in children:
+            while not os.waitpid(child, os.WNOHANG)[0]:
+                assert time.monotonic() < deadline, "the child goes on"
+                time.sleep(0.01)
+        print(len(RUNS), len(children))
+    """)
+
+    assert printed.split() == ["True", "True", "2", "2"]
+
+
+# Threads
+
+
+def test_no_thread_exists_before_the_first_question() -> None:
+    printed = run("""
+        monitor = usual()
+        print(threading.active_count())
+        monitor.report("org_a")
+        print(threading.active_count() > 1)
+    """)
+
+    assert printed.split() == ["1", "True"]
+
+
+@pytest.mark.parametrize("method", ["report", "status"])
+def test_two_threads_that_come_first_at_once_share_one_runtime(method: str) -> None:
+    printed = run(f"""
+        monitor, start = usual(), threading.Barrier(20)
+
+        def ask():
+            start.wait()
+            monitor.{method}("org_a")
+
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(len(RUNS), len(monitor._runtimes))
+    """)
+
+    assert printed.split() == ["2", "1"]
+
+
+# Exits
+
+HUNG = {
+    "sync": "def hung(): threading.Event().wait()",
+    "async": "async def hung(): await asyncio.Event().wait()",
+    "blocked loop": "async def hung(): threading.Event().wait()",
+    "to_thread": "async def hung(): await asyncio.to_thread(threading.Event().wait)",
+    "swallowed cancellation": """
+async def hung():
+    while True:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            pass
+""",
+}
+
+
+@pytest.mark.parametrize("hung", HUNG.values(), ids=HUNG)
+def test_a_hung_run_delays_no_exit(hung: str) -> None:
+    started = time.monotonic()
+
+    printed = run(
+        hung
+        + "\nmonitor = make(Probe(name='hung', call=hung, timeout=0.1), DEADLINE=0.3)"
+        + "\nprint(monitor.report().available)"
+        + "\nmonitor.report()"
+    )
+
+    assert printed == "False"
+    assert time.monotonic() - started < 0.4 + 2.5
+
+
+@pytest.mark.parametrize("how", ["pass", "sys.exit()", "time.sleep(0.2)"])
+def test_an_exit_right_after_an_answer_is_quiet(how: str) -> None:
+    run(f"usual().report('org_a')\n{how}")
