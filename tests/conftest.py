@@ -41,6 +41,17 @@ MakeApp = Callable[..., Flask]
 MakeMonitor = Callable[..., Monitor]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the soak tests out unless -m names them."""
+    # An -m in addopts would give way to one on the command line, and let them in.
+    if "soak" in config.option.markexpr:
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak:
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if item not in soak]
+
+
 @pytest.fixture
 def health() -> ConnectorHealth:
     return ConnectorHealth()

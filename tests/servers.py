@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import select
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +19,9 @@ from dataclasses import dataclass
 
 import pytest
 
-EXAMPLE_APP = pathlib.Path(__file__).parent.parent / "example_app"
+TESTS = pathlib.Path(__file__).parent
+EXAMPLE_APP = TESTS.parent / "example_app"
+APPS = TESTS / "apps"
 
 COMMANDS = {
     "gunicorn": [
@@ -88,6 +92,49 @@ def running(
     finally:
         os.killpg(process.pid, 15)
         process.wait(30)
+
+
+class Launched:
+    """A server whose end can be timed.
+
+    Every process of it holds a pipe open, which ends with the last of them.
+    """
+
+    def __init__(self, command: Sequence[str], folder: pathlib.Path) -> None:
+        for package in (EXAMPLE_APP, APPS):
+            (folder / package.name).symlink_to(package)
+        self.port = free_port()
+        self.log = folder / "server.log"
+        self._pipe, end = os.pipe()
+        with self.log.open("w") as output:
+            self._process = subprocess.Popen(
+                [part.format(port=self.port) for part in command],
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env={**os.environ, "FLASK_DATABASE": str(folder / "example.sqlite3")},
+                process_group=0,
+                pass_fds=[end],
+            )
+        os.close(end)
+
+    def wait_for(self) -> None:
+        wait_for(f"http://127.0.0.1:{self.port}", self.log)  # there is nothing: a 404
+
+    def terminate(self, *, within: float = 30.0) -> float | None:
+        """Send SIGTERM, and return after how many seconds no process was left."""
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        ended, _, _ = select.select([self._pipe], [], [], within)
+        return time.monotonic() - began if ended else None
+
+    def close(self) -> None:
+        """End what is left, and look for what went wrong."""
+        if self._process.poll() is None and self.terminate(within=5.0) is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)
+        os.close(self._pipe)
+        assert "Traceback" not in self.log.read_text()
 
 
 def free_port() -> int:

@@ -1,0 +1,57 @@
+"""Load on servers and apps, and what comes back of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import typing as t
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+
+from .apps.timed import HEADER
+
+T = t.TypeVar("T")
+
+
+class Answer(t.NamedTuple):
+    """What a client got, and the seconds that it took inside of the server."""
+
+    path: str
+    code: int
+    body: bytes
+    seconds: float
+
+    @property
+    def status(self) -> object:
+        return json.loads(self.body).get("status")
+
+
+def connected(port: int) -> contextlib.closing[HTTPConnection]:
+    return contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=5))
+
+
+def ask(connection: HTTPConnection, path: str, **headers: str) -> Answer:
+    """Ask over a connection, which is opened anew where the server does not keep it."""
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    seconds = float(response.headers[HEADER])
+    return Answer(path, response.status, response.read(), seconds)
+
+
+def in_parallel(calls: Iterable[Callable[[], Iterable[T]]]) -> list[T]:
+    """Make each call in a thread of its own, and collect what all of them got."""
+    calls = list(calls)
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [item for items in pool.map(lambda call: list(call()), calls) for item in items]
+
+
+def repeatedly(call: Callable[[], T], *, seconds: float, pause: float) -> list[T]:
+    """Call as a poller does: again and again, with a pause between."""
+    end = time.monotonic() + seconds
+    got = [call()]
+    while time.monotonic() < end:
+        time.sleep(pause)
+        got.append(call())
+    return got
