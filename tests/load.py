@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
+from werkzeug.test import create_environ
+from werkzeug.wsgi import ClosingIterator
+
 from .apps.timed import HEADER
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 T = t.TypeVar("T")
 
@@ -55,3 +61,21 @@ def repeatedly(call: Callable[[], T], *, seconds: float, pause: float) -> list[T
         time.sleep(pause)
         got.append(call())
     return got
+
+
+def call(app: WSGIApplication, path: str, **headers: str) -> Answer:
+    """Ask an app in process. The app is a timed one, without a server around it."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(
+        status: str, headers: list[tuple[str, str]], exc_info: object = None, /
+    ) -> Callable[[bytes], object]:
+        started.append((status, headers))
+        return lambda data: None
+
+    answer = app(create_environ(path, headers=headers), start_response)
+    body = b"".join(answer)
+    if isinstance(answer, ClosingIterator):
+        answer.close()
+    status, received = started[-1]
+    return Answer(path, int(status.split()[0]), body, float(dict(received)[HEADER]))
