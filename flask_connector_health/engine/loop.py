@@ -74,7 +74,7 @@ class Loops:
     def _new_loop(self) -> _Loop | None:
         try:
             self._loop = loop = _Loop(self._slots)
-        except (RuntimeError, OSError, MemoryError):  # no thread, or no file descriptor
+        except (RuntimeError, MemoryError, OSError):  # no thread, or no file descriptor
             return None
         # A loop ends with its app: a host's tests make hundreds of those.
         self._retire = weakref.finalize(self, loop.retire)
@@ -89,16 +89,18 @@ class Loops:
 
 
 class _Loop:
+    _loop: asyncio.AbstractEventLoop
+
     def __init__(self, slots: int) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(_Threads(slots))
+        self._slots = slots
         self._runs: set[Run] = set()
         self._retired = False
-        try:
-            native.start_thread(self._serve, "connector-health loop")
-        except BaseException:
-            self._loop.close()
-            raise
+        self._error: Exception | None = None
+        made = threading.Event()
+        native.start_thread(partial(self._serve, made), "connector-health loop")
+        made.wait()
+        if self._error is not None:
+            raise self._error
 
     def start(self, job: Job) -> Run:
         run = Run()
@@ -122,7 +124,15 @@ class _Loop:
         # In a context of its own: a request's would be kept alive, and seen by the probe.
         self._loop.call_soon_threadsafe(call, *arguments, context=contextvars.Context())
 
-    def _serve(self) -> None:
+    def _serve(self, made: threading.Event) -> None:
+        try:
+            self._loop = native.new_event_loop()
+        except Exception as error:  # noqa: BLE001 - raised where the loop is asked for
+            self._error = error
+            return
+        finally:
+            made.set()
+        self._loop.set_default_executor(_Threads(self._slots))
         while not self._retired or self._runs:
             try:
                 self._loop.run_forever()

@@ -1,7 +1,8 @@
-"""Threads and locks of the operating system's, also where gevent has put greenlets in place."""
+"""Threads, locks and loops of their own, also where gevent has put greenlets in place."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import typing as t
@@ -27,6 +28,18 @@ def make_lock() -> threading.Lock:
         return threading.Lock()
     lock: threading.Lock = gevent.get_original("_thread", "allocate_lock")()
     return lock
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop for such a thread; call it there, as what it makes is bound to it.
+
+    :raises OSError: if the process has no file descriptor left.
+    """
+    gevent = _gevent()
+    if gevent is None:
+        return asyncio.new_event_loop()
+    # gevent's own selector belongs to its hub, and crashes the process from another thread.
+    return asyncio.SelectorEventLoop(gevent.get_original("selectors", "DefaultSelector")())
 
 
 def _gevent() -> t.Any:
