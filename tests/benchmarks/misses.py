@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Awaitable, Callable
 
 from flask_connector_health import ConnectorHealth
 
-from .measure import Subject, progress
+from .measure import Subject, interleaved, progress
 from .scale import Scale
 from .subjects import HEALTHY, PUBLIC, always, host
 from .tables import Table, micros
 
 
-def run(scale: Scale) -> list[Table]:
-    """Measure a column for each number of probes."""
-    table = Table(
-        "Time of a request on the public route with caching off, in µs (median of"
-        f" {scale.misses}); the availability callback runs, too.",
-        ["", *[f"{n} probe{'' if n == 1 else 's'}" for n in scale.missed_probes]],
-    )
-    for kind in ("sync", "async"):
-        medians = [_miss(scale, kind, n) for n in scale.missed_probes]
-        table.add(f"{kind} probes", *[micros(median) for median in medians])
-    return [table]
-
-
-def _miss(scale: Scale, kind: str, number: int) -> float:
-    progress(f"misses: {number} {kind} probes")
-    health = ConnectorHealth()
-    for place in range(number):
-        health.add_probe(always if kind == "sync" else always_async, name=f"check-{place}")
-    subject = Subject("misses", host(health, TTL=0), PUBLIC, HEALTHY).checked()
-    return statistics.median(subject.timed() for _ in range(scale.misses))
-
-
 async def always_async() -> bool:
     """Check nothing, in an event loop."""
     return True
+
+
+KINDS: dict[str, Callable[[], bool | Awaitable[bool]]] = {
+    "sync probes": always,
+    "async probes": always_async,
+}
+
+
+def run(scale: Scale) -> list[Table]:
+    """Measure every number of probes of both kinds, in turns."""
+    progress("misses")
+    numbers = scale.missed_probes
+    table = Table(
+        "Time of a request on the public route with caching off, in µs (medians of"
+        f" {scale.misses} interleaved); the availability callback, sync, runs, too.",
+        ["", *[f"{n} probe{'' if n == 1 else 's'}" for n in numbers]],
+    )
+    subjects = [_subject(kind, number) for kind in KINDS for number in numbers]
+    medians = iter(interleaved(subjects, rounds=scale.misses, batch=1))
+    for kind in KINDS:
+        table.add(kind, *[micros(next(medians)) for _ in numbers])
+    return [table]
+
+
+def _subject(kind: str, number: int) -> Subject:
+    health = ConnectorHealth()
+    for place in range(number):
+        health.add_probe(KINDS[kind], name=f"check-{place}")
+    return Subject(f"{number} {kind}", host(health, TTL=0), PUBLIC, HEALTHY).checked()
