@@ -22,6 +22,9 @@ CHALLENGE = 'Bearer realm="Authentication Required"'
 # outside ASCII make hmac.compare_digest raise.
 _CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
 
+# What answers are nearly always, and never a promise of one.
+_PLAIN = frozenset({bool, str, int, dict, type(None)})
+
 
 class _Granted(t.NamedTuple):
     principal: object
@@ -86,6 +89,8 @@ class Guard:
         # key: here an Authorization header decides when it is there.
         if self._own is not None:
             return self._own
+        if self._api_key is None:
+            return self._bearer
         return self._bearer if "HTTP_AUTHORIZATION" in request.environ else self._api_key
 
 
@@ -197,6 +202,8 @@ def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.A
 
 def _decided(answer: object, key: str) -> object:
     """Refuse what is no answer yet: it is truthy, and would open the door to everybody."""
+    if type(answer) in _PLAIN:
+        return answer
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()

@@ -83,7 +83,8 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
         runtime = monitor._current()
         lanes = runtime.service.lanes + runtime.organization.lanes
         locks = [lane._lock for lane in lanes]
-        locks += [lane._execute._loops._lock for lane in lanes]
+        locks += [lane._execute._lock for lane in lanes]
+        locks += [lane._execute._loops._lock for lane in lanes if lane._execute._loops]
         locks += [s._lock for x in (runtime.service, runtime.organization)
                   for s in x.records._shards]
         locks.append(runtime._watch._lock)

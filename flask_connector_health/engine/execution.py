@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import threading
 import typing as t
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -12,8 +13,11 @@ from functools import partial
 from flask_connector_health import checks
 from flask_connector_health.probes.spec import Probe
 
-from .loop import Loops
 from .outcome import Outcome, answered, raised
+from .policy import Policy
+
+if t.TYPE_CHECKING:
+    from .loop import Loops
 
 OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
 
@@ -24,16 +28,24 @@ class Execution:
     Each run sees an empty context, with an app context that is torn down where it was opened.
 
     :param open_context: opens an app context.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
-        self, probe: Probe, timeout: float, loops: Loops, open_context: OpenContext
+        self,
+        probe: Probe,
+        policy: Policy,
+        *,
+        open_context: OpenContext,
+        clock: Callable[[], float],
     ) -> None:
         self._probe = probe
-        self._timeout = timeout
-        self._loops = loops
+        self._policy = policy
         self._open_context = open_context
+        self._clock = clock
         self._async = checks.is_async(probe.call)
+        self._lock = threading.Lock()
+        self._loops: Loops | None = None
 
     def __call__(self, organization_id: str | None) -> Outcome | None:
         """Run it in this thread, or in its loop; ``None`` if there was no thread for that."""
@@ -45,7 +57,16 @@ class Execution:
             if isinstance(found, Outcome):
                 return found
             call = partial(_same, found)  # a plain function that returned an awaitable
-        return self._loops.run(partial(self._in_loop, call), self._timeout)
+        return self._own_loops().run(partial(self._in_loop, call), self._policy.timeout)
+
+    def _own_loops(self) -> Loops:
+        with self._lock:
+            if self._loops is None:
+                # Only now: asyncio would be half of what importing this package costs.
+                from .loop import Loops
+
+                self._loops = Loops(self._policy.slots, self._clock)
+            return self._loops
 
     def _in_thread(self, call: Callable[[], t.Any]) -> Outcome | Awaitable[object]:
         try:

@@ -13,7 +13,6 @@ from . import log
 from .cache import Cache
 from .execution import Execution, OpenContext
 from .lane import After, Flight, Lane
-from .loop import Loops
 from .outcome import Outcome
 from .policy import Policy
 from .record import Entry, Record, compose, fresh_until, result_of, succeed
@@ -86,11 +85,12 @@ class Scope:
         return self._blank if record is None else record[2]
 
     def _lane(self, index: int, probe: Probe, policy: Policy) -> Lane:
-        loops = Loops(policy.slots, self._clock)
         return Lane(
             probe,
             policy,
-            execute=Execution(probe, policy.timeout, loops, self._open_context),
+            execute=Execution(
+                probe, policy, open_context=self._open_context, clock=self._clock
+            ),
             settle=partial(self._settle, index),
             clock=self._clock,
         )
