@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import importlib
 import inspect
 import threading
 import typing as t
@@ -20,6 +21,15 @@ if t.TYPE_CHECKING:
     from .loop import Loops
 
 OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
+
+
+def prepare() -> None:
+    """Import what async probes need, once an app has probes: asyncio is half of the package.
+
+    Not as late as their first run: a child that is forked in the midst of an import would wait
+    for its end for ever.
+    """
+    importlib.import_module(".loop", __package__)
 
 
 class Execution:
@@ -62,8 +72,7 @@ class Execution:
     def _own_loops(self) -> Loops:
         with self._lock:
             if self._loops is None:
-                # Only now: asyncio would be half of what importing this package costs.
-                from .loop import Loops
+                from .loop import Loops  # as prepared
 
                 self._loops = Loops(self._policy.slots, self._clock)
             return self._loops

@@ -12,7 +12,7 @@ from flask_connector_health.model import STATUSES, ProbeResult, Report, Status, 
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
-from .execution import OpenContext
+from .execution import OpenContext, prepare
 from .runtime import Runtime
 
 
@@ -38,6 +38,7 @@ class Monitor:
         sleep: Callable[[float], object] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        prepare()
         self._settings = settings
         self._probes = list(probes)
         self._asks_organizations = any(p.scope == "organization" for p in self._probes)
