@@ -145,8 +145,8 @@ def test_many_requests_at_once_are_all_right(server: Launched) -> None:
 
 @pytest.fixture(scope="module")
 def answers_beside_hung_probes(pool: Pool) -> list[Answer]:
-    """Poll until the first runs are overdue, and have been replaced where they can be."""
-    return polled(pool.server(), HUNG | HEALTHY, seconds=2 * TIMEOUT)
+    """Poll until the first runs are overdue, and one more deadline."""
+    return polled(pool.server(), HUNG | HEALTHY, seconds=TIMEOUT + DEADLINE)
 
 
 def test_a_hung_probe_makes_no_answer_late(answers_beside_hung_probes: list[Answer]) -> None:

@@ -22,7 +22,7 @@ KINDS = os.environ.get("HANGS", "wait,sleep,block,swallow").split(",")
 DEADLINE = 0.4
 TTL = 0.3
 MAX_STALE = 0.3  # short, so that a refresh that does not come shows as a wrong answer
-TIMEOUT = 0.6
+TIMEOUT = 1.0  # well beyond the deadline: it must not be what ends a wait
 
 hang = Hang()
 
