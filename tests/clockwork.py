@@ -34,9 +34,8 @@ class Clock:
             self.now += seconds
             self._moved.notify_all()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep_until(self, until: float) -> None:
         with self._moved:
-            until = self.now + seconds
             self._moved.wait_for(lambda: self._closed or self.now >= until)
             self.now = max(self.now, until)
 

@@ -106,7 +106,7 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
             probes,
             open_context=contextlib.nullcontext,
             clock=clock,
-            sleep=clock.sleep,
+            sleep_until=clock.sleep_until,
             jitter=jitter,
         )
 

@@ -395,6 +395,19 @@ def test_what_has_no_result_at_the_deadline_is_unknown(
     assert result_of(report()) is UNKNOWN
 
 
+def test_several_hung_probes_cost_one_deadline(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    probes = [Probe(name=f"other-{number}", call=gated) for number in range(3)]
+    monitor = make_monitor(drive(gated), *probes)
+    report = in_background(monitor.report)
+    waited_for(monitor)
+
+    clock.advance(0.05)  # once, and never again
+
+    assert list(report().results.values()) == [UNKNOWN] * 4
+
+
 def test_who_comes_later_shares_the_deadline_of_who_came_first(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
@@ -501,7 +514,7 @@ def test_a_hung_run_is_failed_at_its_timeout(
 def test_those_who_wait_hear_of_it_then(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(gated, timeout=0.5))
+    monitor = make_monitor(drive(gated, timeout=0.5), DEADLINE=PATIENCE)
     report = in_background(monitor.report)
     gated.wait_for_start()
     eventually(lambda: engine_threads("watch"))
@@ -702,7 +715,9 @@ def test_when_all_slots_hang_the_result_and_the_log_say_so(
 def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(gated, scope="organization", slots=1, timeout=0.5))
+    monitor = make_monitor(
+        drive(gated, scope="organization", slots=1, timeout=0.5), DEADLINE=PATIENCE
+    )
     in_background(lambda: monitor.report("org_a"))
     gated.wait_for_start()
     waiting = in_background(lambda: monitor.report("org_b"))
@@ -870,7 +885,7 @@ def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
             looked.set()
         return due
 
-    watch = watch_module.Watch(look, 10.0, clock=clock, sleep=clock.sleep)
+    watch = watch_module.Watch(look, 10.0, clock=clock, sleep_until=clock.sleep_until)
     watch.ensure()
     clock.close()
 
@@ -884,7 +899,9 @@ def test_it_leaves_what_came_as_it_ended_to_its_successor(clock: Clock) -> None:
         lambda: None,
         lambda: (watch._claim(), 1.0)[1],  # somebody else's thread is there already
     ]
-    watch = watch_module.Watch(lambda: looks.pop(0)(), 10.0, clock=clock, sleep=clock.sleep)
+    watch = watch_module.Watch(
+        lambda: looks.pop(0)(), 10.0, clock=clock, sleep_until=clock.sleep_until
+    )
     watch.ensure()
     clock.close()
 

@@ -87,7 +87,7 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
         locks += [lane._execute._loops._lock for lane in lanes if lane._execute._loops]
         locks += [s._lock for x in (runtime.service, runtime.organization)
                   for s in x.records._shards]
-        locks.append(runtime._watch._lock)
+        locks += [runtime._watch._lock, *monitor._making.values()]
         for lock in locks:
             assert lock.acquire(timeout=5)
         print(in_child(lambda: monitor.report("org_a").available), len(locks))
@@ -192,18 +192,19 @@ def test_no_thread_exists_before_the_first_question() -> None:
 @pytest.mark.parametrize("method", ["report", "status"])
 def test_two_threads_that_come_first_at_once_share_one_runtime(method: str) -> None:
     printed = run(f"""
-        monitor, start = usual(), threading.Barrier(20)
+        monitor, start, runtimes = usual(), threading.Barrier(20), set()
 
         def ask():
             start.wait()
             monitor.{method}("org_a")
+            runtimes.add(monitor._runtime)
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        print(len(RUNS), len(monitor._runtimes))
+        print(len(RUNS), len(runtimes))
     """)
 
     assert printed.split() == ["2", "1"]

@@ -64,12 +64,11 @@ class Flight:
         self.done.set()
         return self
 
-    def wait(self, clock: Callable[[], float], deadline: float) -> ProbeResult:
-        """Wait for the result; who does so first sets a deadline for all who follow."""
-        if not self.done.is_set():
-            if self.deadline is None:
-                self.deadline = clock() + deadline
-            wait_until(self.done, self.deadline, clock)
+    def wait(self, until: float, clock: Callable[[], float]) -> ProbeResult:
+        """Wait for the result; the deadline of who does so first holds for all who follow."""
+        if self.deadline is None:
+            self.deadline = until
+        wait_until(self.done, min(until, self.deadline), clock)
         if self.refusal is not None:
             return ProbeResult(Status.UNAVAILABLE, self.refusal)
         return UNKNOWN if self.result is None else self.result
@@ -136,7 +135,9 @@ class Lane:
                     return flight.refuse(refusal)
                 self._flights[organization_id] = flight
                 self._queue.append(flight)
-            self._employ()
+            wanted = self._wants_thread()
+        if wanted:
+            self._start_thread()
         return flight
 
     def look(self) -> tuple[float | None, list[After]]:
@@ -158,8 +159,10 @@ class Lane:
             for flight in stranded:
                 self._queue.remove(flight)
                 del self._flights[flight.organization_id]
-            self._employ()
+            wanted = self._wants_thread()
             due = min(map(self._due, self._flights.values()), default=None)
+        if wanted:
+            self._start_thread()
         for flight in stranded:
             flight.refuse(_ALL_HUNG.format(self.policy.slots))
         return due, [self._fail(flight) for flight in late]
@@ -173,23 +176,26 @@ class Lane:
             return _SHARE_HUNG.format(self._hung[organization_id])
         return _FULL if len(self._queue) >= QUEUE else None
 
-    def _employ(self) -> None:
-        """Wake or start a thread if one is wanted. Call with the lock held."""
+    def _wants_thread(self) -> bool:
+        """Wake a thread if there is work, or count in one to start. Call with the lock held."""
         if not self._queue:
-            return
+            return False
         if len(self._queue) <= self._idle:
             self._wanted.notify()
-            return
+            return False
         if self._working + self._hung.total() >= self.policy.slots:
-            return
-        thread = threading.Thread(
-            target=self._work, name=f"connector-health {self.probe.name}", daemon=True
-        )
-        try:
-            thread.start()
-        except (RuntimeError, MemoryError):
-            return  # the system has no thread to give: the next caller or look tries again
+            return False
         self._working += 1
+        return True
+
+    def _start_thread(self) -> None:
+        name = f"connector-health {self.probe.name}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except (RuntimeError, MemoryError):
+            # The system has no thread to give: the next caller or look tries again.
+            with self._lock:
+                self._working -= 1
 
     def _work(self) -> None:
         while (flight := self._take()) is not None:

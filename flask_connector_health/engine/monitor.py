@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
@@ -24,7 +25,7 @@ class Monitor:
 
     :param open_context: opens an app context; each run has its own, in its own thread.
     :param clock: monotonic seconds.
-    :param sleep: waits for some seconds of that clock; by default for real ones.
+    :param sleep_until: waits until that clock reads a time; by default for real seconds.
     :param jitter: from 0 to 1, anew for each result.
     """
 
@@ -35,7 +36,7 @@ class Monitor:
         *,
         open_context: OpenContext,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] | None = None,
+        sleep_until: Callable[[float], object] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         prepare()
@@ -44,10 +45,10 @@ class Monitor:
         self._asks_organizations = any(p.scope == "organization" for p in self._probes)
         self._open_context = open_context
         self._clock = clock
-        self._sleep = sleep
+        self._sleep_until = sleep_until
         self._jitter = jitter
-        self._runtimes: dict[int, Runtime] = {}
         self._runtime: Runtime | None = None
+        self._making: dict[int, threading.Lock] = {}
 
     def status(self, organization_id: str | None = None) -> Status:
         """Give the status alone: of a fresh scope, without a lock or a look at a probe."""
@@ -79,11 +80,15 @@ class Monitor:
 
     def _current(self) -> Runtime:
         pid, runtime = os.getpid(), self._runtime
-        if runtime is None or runtime.pid != pid:
-            # Of several threads that come here at once, all take the same one.
-            fresh = self._make_runtime(pid, runtime)
-            runtime = self._runtime = self._runtimes.setdefault(pid, fresh)
-        return runtime
+        if runtime is not None and runtime.pid == pid:
+            return runtime
+        # A lock of this process: one that came through a fork may be held for ever.
+        lock = self._making.setdefault(pid, threading.Lock())
+        with lock:
+            if self._runtime is None or self._runtime.pid != pid:
+                self._runtime = self._make_runtime(pid, self._runtime)
+                self._making = {pid: lock}
+            return self._runtime
 
     def _make_runtime(self, pid: int, parent: Runtime | None) -> Runtime:
         runtime = Runtime(
@@ -92,7 +97,7 @@ class Monitor:
             self._probes,
             open_context=self._open_context,
             clock=self._clock,
-            sleep=self._sleep,
+            sleep_until=self._sleep_until,
             jitter=self._jitter,
         )
         if parent is not None:

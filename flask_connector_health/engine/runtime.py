@@ -40,7 +40,7 @@ class Runtime:
         *,
         open_context: OpenContext,
         clock: Callable[[], float],
-        sleep: Callable[[float], object] | None,
+        sleep_until: Callable[[float], object] | None,
         jitter: Callable[[], float],
     ) -> None:
         self.pid = pid
@@ -48,7 +48,7 @@ class Runtime:
         self._deadline = settings.deadline
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
         self._watch = Watch(
-            self._look, min(shortest, settings.deadline), clock=clock, sleep=sleep
+            self._look, min(shortest, settings.deadline), clock=clock, sleep_until=sleep_until
         )
         make = partial(
             Scope,
@@ -72,14 +72,17 @@ class Runtime:
 
     def results(self, organization_id: str | None) -> Iterator[tuple[Lane, ProbeResult]]:
         """Give every probe's result, after waiting for all runs that are needed together."""
+        until = self._clock() + self._deadline
         found = self.service.find(None)
         if organization_id is not None:
             found += self.organization.find(organization_id)
         for lane, result in found:
-            yield lane, self._landed(lane, result) if isinstance(result, Flight) else result
+            if isinstance(result, Flight):
+                result = self._landed(lane, result, until)
+            yield lane, result
 
-    def _landed(self, lane: Lane, flight: Flight) -> ProbeResult:
-        result = flight.wait(self._clock, self._deadline)
+    def _landed(self, lane: Lane, flight: Flight, until: float) -> ProbeResult:
+        result = flight.wait(until, self._clock)
         if flight.result is None:
             reason = flight.refusal or _TOO_SLOW.format(self._deadline)
             self._warn(

@@ -20,7 +20,7 @@ class Watch:
         ``None`` if there is nothing to look after.
     :param interval: the shortest time, in seconds, in which anything new can become due.
     :param clock: monotonic seconds.
-    :param sleep: waits for some seconds of that clock.
+    :param sleep_until: waits until that clock reads a time; by default for real seconds.
     """
 
     def __init__(
@@ -29,12 +29,12 @@ class Watch:
         interval: float,
         *,
         clock: Callable[[], float],
-        sleep: Callable[[float], object] | None = None,
+        sleep_until: Callable[[float], object] | None = None,
     ) -> None:
         self._look = look
         self._interval = interval
         self._clock = clock
-        self._sleep = sleep
+        self._sleep_until = sleep_until or self._sleep
         self._lock = threading.Lock()
         self._alive = False
 
@@ -57,8 +57,8 @@ class Watch:
     def _run(self) -> None:
         idle_since = self._clock()
         while True:
+            now = self._clock()  # before the look: what begins in the meantime counts from here
             due = self._look()
-            now = self._clock()
             if due is not None:
                 idle_since = now
             elif now - idle_since >= IDLE:
@@ -67,5 +67,8 @@ class Watch:
                 if self._look() is None or not self._claim():
                     return
                 continue
-            pause = self._interval if due is None else min(self._interval, due - now)
-            (self._sleep or time.sleep)(max(0.0, pause))
+            soon = now + self._interval
+            self._sleep_until(soon if due is None else min(soon, due))
+
+    def _sleep(self, until: float) -> None:
+        time.sleep(max(0.0, until - self._clock()))
