@@ -347,12 +347,22 @@ def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert waiting[1].result(PATIENCE) == 0
 
 
-def refuse(call: object, name: str) -> t.NoReturn:
+def no_thread(call: object, name: str) -> t.NoReturn:
     raise RuntimeError("can't start new thread")
 
 
-def test_without_a_thread_for_its_loop_a_probe_is_not_run(
-    monitor_of: Callable[..., Monitor], monkeypatch: pytest.MonkeyPatch
+def no_descriptor() -> t.NoReturn:
+    raise OSError(24, "Too many open files")
+
+
+@pytest.mark.parametrize(
+    ("part", "refuse"), [("start_thread", no_thread), ("new_event_loop", no_descriptor)]
+)
+def test_without_a_loop_a_probe_is_not_run(
+    monitor_of: Callable[..., Monitor],
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    refuse: Callable[..., t.NoReturn],
 ) -> None:
     runs = []
 
@@ -362,10 +372,10 @@ def test_without_a_thread_for_its_loop_a_probe_is_not_run(
 
     monitor = monitor_of(drive)
     with monkeypatch.context() as patch:
-        patch.setattr(native, "start_thread", refuse)
+        patch.setattr(native, part, refuse)
         refused = drive_in(monitor.report())
 
-    assert refused.message.startswith("the system has no thread for its event loop; raise")
+    assert refused.message.startswith("the system has no thread or no file for its event loop")
     assert runs == []
     assert monitor.report().available
 
@@ -404,8 +414,10 @@ def test_where_gevent_patches_threads_the_originals_are_taken(
     native.start_thread(ran.set, "connector-health loop")
     with native.make_lock():
         assert ran.wait(PATIENCE)
+    native.new_event_loop().close()
 
     assert gevent.asked == [
         ("_thread", "start_new_thread"),
         ("_thread", "allocate_lock"),
+        ("selectors", "DefaultSelector"),
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
 import threading
+import typing as t
 from collections.abc import Callable
 
 import pytest
@@ -925,6 +927,20 @@ def test_another_process_begins_anew_with_the_results_of_its_parent(
     assert monitor.report("org_a").available
     assert monitor._current() is not parent
     assert (service.runs, own.runs) == (1, 1)
+
+
+def test_who_waited_for_a_runtime_takes_the_one_that_was_made(
+    make_monitor: MakeMonitor,
+) -> None:
+    monitor = make_monitor(drive(Told()))
+
+    class Held(contextlib.nullcontext[None]):
+        def __enter__(self) -> None:
+            monitor._runtime = monitor._make_runtime(os.getpid(), None)
+
+    monitor._making[os.getpid()] = t.cast(threading.Lock, Held())
+
+    assert monitor._current() is monitor._current() is monitor._runtime
 
 
 def test_a_run_that_comes_back_in_another_process_is_dropped(

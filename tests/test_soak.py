@@ -28,9 +28,6 @@ from .conftest import BEARER, CONFIG, PUBLIC, MakeApp
 from .load import Answer, ask, call, connected, in_parallel, repeatedly
 from .servers import Launched
 
-if t.TYPE_CHECKING:
-    pass
-
 pytestmark = pytest.mark.soak
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "120"))

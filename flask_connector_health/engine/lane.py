@@ -35,7 +35,9 @@ _SHARE_HUNG = (
     "{} of its threads hang in earlier runs for this organization, and the others are left to"
     " the other organizations; give the client that it uses a timeout"
 )
-_NO_THREAD = "the system has no thread for its event loop; raise the limit of the process"
+_NO_LOOP = (
+    "the system has no thread or no file for its event loop; raise the limits of the process"
+)
 
 
 class Flight:
@@ -231,7 +233,7 @@ class Lane:
             return self._fail(flight)
         if outcome is None:
             self._release(flight)
-            flight.refuse(_NO_THREAD)
+            flight.refuse(_NO_LOOP)
             return nothing
         return self._conclude(flight, outcome, now)
 
