@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -20,10 +21,12 @@ from flask_connector_health import (
     Report,
     Status,
 )
+from flask_connector_health.engine.policy import Policy
 from flask_connector_health.model import UNKNOWN
+from flask_connector_health.settings import Settings
 
-from .clockwork import Told, engine_threads, eventually
-from .conftest import PUBLIC, MakeApp
+from .clockwork import Told, drive, engine_threads, eventually
+from .conftest import CONFIG, PUBLIC, MakeApp
 
 
 def report_of(app: Flask, organization_id: str | None = None) -> Report:
@@ -112,6 +115,11 @@ def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> No
         ),
         ({"timeout": "5"}, "timeout must be .* not str"),
         ({"ttl": -1}, "ttl must be a number of seconds .* from 0 to 86400, not -1"),
+        ({"failure_ttl": "1"}, "failure_ttl must be .* not str"),
+        ({"max_stale": 86_401}, "max_stale must be .* not 86401"),
+        ({"failure_threshold": 0}, "failure_threshold must be .* at least 1, not 0"),
+        ({"recovery_threshold": 1.0}, "recovery_threshold must be .* not float"),
+        ({"slots": True}, "slots must be a whole number .* not bool"),
     ],
 )
 def test_an_unusable_option_names_the_probe_and_the_remedy(
@@ -119,6 +127,24 @@ def test_an_unusable_option_names_the_probe_and_the_remedy(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"^probe 'drive': {text}"):
         health.add_probe(lambda: True, name="drive", **options)
+
+
+OPTIONS: list[tuple[str, t.Any]] = [
+    *(("timeout", 0.5), ("ttl", 0), ("failure_ttl", 0), ("max_stale", 0)),
+    *(("failure_threshold", 2), ("recovery_threshold", 3), ("slots", 1)),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), OPTIONS)
+def test_a_probes_own_option_goes_before_the_setting(option: str, value: t.Any) -> None:
+    settings = Settings.from_config(CONFIG)
+
+    own = Policy.of(drive(Told(), **{option: value}), settings)
+    others = Policy.of(drive(Told()), settings)
+
+    assert getattr(own, option) == value
+    assert getattr(others, option) == getattr(settings, option)
+    assert others == dataclasses.replace(own, **{option: getattr(settings, option)})
 
 
 @pytest.mark.parametrize("call", [7, "myapp:drive", lambda needed: True])

@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import typing as t
+import venv
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -35,6 +37,7 @@ NAMES = [
     "own auth",
     "cors",
     "limits",
+    "benchmark",
 ]
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = dict(zip(NAMES, FENCE.findall(README), strict=True))
@@ -288,3 +291,24 @@ def test_the_second_command_runs_the_tests(checkout: pathlib.Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r" \d+ passed in ", done.stdout)
+
+
+@pytest.mark.clients
+def test_the_benchmark_installs_what_it_compares_with(checkout: pathlib.Path) -> None:
+    # What this test run has installed is there already; the rest goes where it hurts nobody.
+    environment = strangers(PYTHONPATH=sysconfig.get_path("purelib"))
+    venv.create(checkout / ".venv", with_pip=True)
+    command = BLOCKS["benchmark"].strip()
+
+    done = subprocess.run(
+        ["sh", "-c", f"{command} --quick parallel"],
+        capture_output=True,
+        text=True,
+        cwd=checkout,
+        env=environment,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Left out" not in done.stdout
+    assert re.search(r"^\| pyctuator \| [\d,]+ \|$", done.stdout, re.MULTILINE)

@@ -39,7 +39,7 @@ class Database:
         return Status.OK
 
 
-health.add_probe(Database(), critical=False)
+health.add_probe(Database(), critical=False, slots=1, failure_threshold=3)
 health.add_probe(lambda: True, name="lambda")
 
 health.probe("bad", scope="nowhere")  # type: ignore[arg-type]
