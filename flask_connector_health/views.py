@@ -65,10 +65,11 @@ class HealthResponse(Response):
         headers = Headers()
         headers[:] = lines
         super().__init__([body], status, headers)
+        self._made = status, lines
 
     def get_wsgi_headers(self, environ: dict[str, t.Any]) -> Headers:
         """Take the headers as they are, unless the host made something else of the answer."""
-        if self.status_code in (200, 503):
+        if (self.status, [*self.headers]) == self._made:
             return self.headers
         return super().get_wsgi_headers(environ)
 

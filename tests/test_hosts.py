@@ -309,3 +309,18 @@ def test_what_a_host_changes_in_an_answer_changes_no_other(make_app: MakeApp) ->
     assert [answer.headers.getlist("X-Mark") for answer in answers] == [["a"], ["b"]]
     assert [answer.data for answer in answers] == [OK + b" "] * 2
     assert {answer.headers["Content-Length"] for answer in answers} == {str(len(OK) + 1)}
+
+
+def test_a_host_may_send_another_body_without_its_length(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.after_request
+    def shorten(response: Response) -> Response:
+        response.response = [b"{}"]
+        del response.headers["Content-Length"]
+        return response
+
+    response = app.test_client().get(PUBLIC)
+
+    assert response.data == b"{}"
+    assert response.headers["Content-Length"] == "2"
