@@ -165,7 +165,8 @@ class _TokenAuth(HTTPTokenAuth):  # type: ignore[misc]
             scheme, _, value = value.partition(" ")
             if scheme.lower() != "bearer":
                 return None
-        return None if value is None else Authorization("bearer", token=value.strip(" \t"))
+            value = value.strip(" \t")
+        return None if value is None else Authorization("bearer", token=value)
 
     def get_auth_password(self, auth: object) -> None:
         return None  # a token comes without one

@@ -92,7 +92,7 @@ def interpret(answer: object) -> ProbeResult:
     :raises TypeError: for anything that is not a bool, a status or a result.
     """
     if isinstance(answer, ProbeResult):
-        return answer
+        return ProbeResult(answer.status, answer.message)  # a subclass may check nothing
     if isinstance(answer, Status):
         return ProbeResult(answer)
     if isinstance(answer, bool):

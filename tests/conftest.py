@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
-from flask_connector_health.engine import lane, watch
+from flask_connector_health.engine import lane, teller, watch
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
@@ -88,8 +88,14 @@ def gated() -> Iterator[Gated]:
 
 @pytest.fixture(autouse=True)
 def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (lane, watch):
+    for module in (lane, teller, watch):
         monkeypatch.setattr(module, "IDLE", 0.02)
+    sleep = watch.Watch._sleep
+
+    def nap(self: watch.Watch, until: float) -> None:
+        sleep(self, min(until, self._clock() + 0.05))
+
+    monkeypatch.setattr(watch.Watch, "_sleep", nap)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ LAYERS = {
     "engine.native": 2,
     "engine.outcome": 2,
     "engine.policy": 2,
+    "engine.teller": 2,
     "engine.wait": 2,
     "engine.watch": 2,
     "engine.log": 3,

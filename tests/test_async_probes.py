@@ -21,8 +21,9 @@ from flask_connector_health.engine import loop as loop_module
 from flask_connector_health.engine import native
 from flask_connector_health.engine.loop import Loops, _Threads
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.outcome import Outcome, answered
 
-from .clockwork import PATIENCE, engine_threads, eventually, lane_of
+from .clockwork import PATIENCE, engine_threads, eventually, in_background, lane_of
 from .conftest import MakeApp
 
 AsyncProbe = Callable[[], Awaitable[object]]
@@ -133,12 +134,16 @@ def test_the_loop_ends_with_its_app(make_app: MakeApp, health: ConnectorHealth) 
 
     health.add_probe(drive, name="drive")
     before = set(engine_threads("loop"))
-    app = make_app(DEADLINE=0.1)
+    app = make_app(TIMEOUT=0.1)
     app.extensions["connector_health"]["connector_health"].report()
     [loop] = set(engine_threads("loop")) - before
 
+    def has_ended() -> bool:
+        gc.collect()
+        return not loop.is_alive()
+
     del app
-    eventually(lambda: gc.collect() and not loop.is_alive())
+    eventually(has_ended)
 
 
 # What goes wrong in it
@@ -171,9 +176,6 @@ def test_whatever_is_raised_fails_the_run_and_the_loop_goes_on(
 def test_a_task_of_the_probes_own_that_exits_does_not_stop_the_loop(
     monitor_of: Callable[..., Monitor],
 ) -> None:
-    async def leave() -> None:
-        sys.exit(3)
-
     async def drive() -> bool:
         task = asyncio.create_task(leave())
         await asyncio.wait([task])
@@ -211,8 +213,10 @@ def test_one_that_swallows_its_cancellation_holds_up_nobody(
     monitor_of: Callable[..., Monitor],
 ) -> None:
     hanging, release = [True], threading.Event()
+    loops = set()
 
     async def drive() -> bool:
+        loops.add(asyncio.get_running_loop())
         if hanging:
             hanging.clear()
             while not release.is_set():
@@ -226,6 +230,7 @@ def test_one_that_swallows_its_cancellation_holds_up_nobody(
 
     assert not drive_in(monitor.report()).status.available
     assert drive_in(monitor.report()).status is Status.OK
+    assert len(loops) == 1
     assert lane_of(monitor)._hung.total() == 1
     release.set()
     eventually(lambda: lane_of(monitor)._hung.total() == 0)
@@ -254,6 +259,58 @@ def test_a_blocked_loop_is_retired_and_the_next_run_has_a_new_one(
     assert not thread.is_alive()
     assert blocked.is_closed()
     eventually(lambda: lane_of(monitor)._hung.total() == 0)
+
+
+async def leave() -> None:
+    sys.exit(3)
+
+
+def test_a_retired_loop_ends_its_runs_whatever_their_tasks_do() -> None:
+    loops, release, started = Loops(2, time.monotonic), threading.Event(), threading.Event()
+    threads = []
+
+    async def block() -> Outcome:
+        threads.append(threading.current_thread())
+        task = asyncio.create_task(leave())
+        started.set()
+        release.wait(PATIENCE)
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+        return answered(True)
+
+    blocked = in_background(lambda: loops.run(block, TIMEOUT))
+    started.wait(PATIENCE)
+    eventually(lambda: loops._loop is None)
+    release.set()
+
+    assert blocked() is not None
+    threads[0].join(PATIENCE)
+    assert not threads[0].is_alive()
+
+
+def test_a_loop_that_closed_in_the_meantime_is_not_asked_for_anything() -> None:
+    loops = Loops(1, time.monotonic)
+    loop = loops._new_loop()
+    assert loop is not None
+    loops._give_up(loop)
+    eventually(lambda: loop._loop.is_closed())
+
+    loop.retire()
+
+    assert not loop.answers()
+
+
+def test_a_run_sees_nothing_of_its_callers_context() -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    tenant.set("a request's")
+
+    async def drive() -> Outcome:
+        return answered(tenant.get() == "nobody")
+
+    outcome = Loops(1, time.monotonic).run(drive, PATIENCE)
+
+    assert outcome is not None
+    assert outcome.result.status is Status.OK
 
 
 def test_runs_that_a_blocked_loop_held_up_end_with_it(
@@ -330,6 +387,19 @@ def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
 
     assert not monitor_of(drive).report().available
     eventually(lambda: "it raised ValueError: invalid literal for int()" in caplog.text)
+
+
+def test_a_call_that_found_no_thread_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    threads = _Threads(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "start_thread", no_thread)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.submit(made.append, 1)
+
+    threads.submit(made.append, 2).result(PATIENCE)
+
+    assert made == [2]
 
 
 def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:

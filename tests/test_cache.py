@@ -150,6 +150,18 @@ def test_what_is_inherited_has_the_values_and_no_lock() -> None:
     assert child.get(keys[0]) is None
 
 
+def test_what_is_inherited_from_the_midst_of_a_change_stays_within_the_bound() -> None:
+    parent, child = Numbers(2), Numbers(2)
+    put(parent, "a", "b")
+    parent._shards[0].order.popleft()  # as it is while room is made
+
+    child.inherit(parent)
+    put(child, "c", "d", "e")
+
+    assert len(child) == 2
+    assert child.get("e") == 1
+
+
 def test_what_is_kept_is_nothing_for_the_garbage_collector_to_walk() -> None:
     cache: Cache[str, tuple[float, int, tuple[tuple[int, str, float], ...]]] = Cache(100)
     for number in range(100):

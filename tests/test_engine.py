@@ -8,12 +8,13 @@ import functools
 import os
 import threading
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine import lane as lane_module
+from flask_connector_health.engine import teller as teller_module
 from flask_connector_health.engine import watch as watch_module
 from flask_connector_health.engine.cache import Cache
 from flask_connector_health.engine.lane import Flight
@@ -220,6 +221,20 @@ def test_the_worst_critical_result_decides_and_another_degrades_at_most(
 
     assert monitor.report().status is status
     assert monitor.status() is status  # from the record, this time
+
+
+def test_a_probe_without_a_verdict_is_not_left_out(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated), Probe(name="other", call=Told()))
+    in_background(monitor.report)
+    eventually(lambda: len(monitor._current().service.records) == 1)
+
+    waiting = in_background(monitor.status)
+    gated.answer = False
+    gated.let_through()
+
+    assert waiting() is Status.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -469,9 +484,9 @@ def test_the_log_says_that_a_probe_is_too_slow_once_a_minute(
     )
 
 
-def test_a_handler_of_the_log_that_blocks_holds_up_no_request(
-    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def blocked_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have the log block; the event says that it does."""
     blocked, release = threading.Event(), threading.Event()
 
     def emit(*values: object, **options: object) -> None:
@@ -479,12 +494,78 @@ def test_a_handler_of_the_log_that_blocks_holds_up_no_request(
         release.wait(PATIENCE)
 
     monkeypatch.setattr("flask_connector_health.engine.log.logger.log", emit)
-    monitor = make_monitor(drive(Told(False)))
-
-    assert monitor.report().status is Status.UNAVAILABLE
-    assert blocked.wait(PATIENCE)
-    assert monitor.status() is Status.UNAVAILABLE
+    yield blocked
     release.set()
+
+
+def test_a_log_that_blocks_holds_up_neither_requests_nor_runs(
+    make_monitor: MakeMonitor, blocked_log: threading.Event
+) -> None:
+    monitor = make_monitor(drive(Told(False), scope="organization", slots=2), DEADLINE=PATIENCE)
+
+    found = [monitor.report(f"org_{number}") for number in range(20)]
+
+    assert blocked_log.wait(PATIENCE)
+    assert {result_of(report) for report in found} == {ProbeResult(Status.UNAVAILABLE)}
+
+
+def test_a_log_that_blocks_does_not_hold_up_the_watch(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, blocked_log: threading.Event
+) -> None:
+    monitor = make_monitor(drive(gated), Probe(name="other", call=Told(False)))
+    in_background(monitor.report)
+    assert blocked_log.wait(PATIENCE)
+
+    hang(monitor, gated, clock)
+
+
+def test_lines_of_the_log_keep_their_order(
+    make_monitor: MakeMonitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    told = Told()
+    monitor = make_monitor(drive(told, ttl=0), DEADLINE=PATIENCE)
+
+    for number in range(100):
+        told.answer = number % 2 == 1
+        monitor.report()
+    eventually(lambda: len(caplog.messages) == 100)
+
+    assert [message.split(":")[0] for message in caplog.messages] == [
+        "probe 'drive' is unavailable",
+        "probe 'drive' is ok",
+    ] * 50
+
+
+def test_lines_beyond_a_log_that_blocks_are_bounded(
+    blocked_log: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    release = threading.Event()
+    teller = teller_module.Teller()
+    teller.tell(t.cast(teller_module.Line, lambda: release.wait(PATIENCE)))
+    eventually(lambda: not teller._lines)
+
+    for number in range(teller_module.LINES + 10):
+        teller.tell(functools.partial(told.append, number))
+    release.set()
+    eventually(lambda: not engine_threads("log"))
+
+    assert told == list(range(10, teller_module.LINES + 10))
+
+
+def test_a_line_that_found_no_thread_is_told_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    teller = teller_module.Teller()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refusing("connector-health log"))
+        teller.tell(lambda: told.append("first"))
+
+    teller.tell(lambda: told.append("second"))
+
+    eventually(lambda: told == ["first", "second"])
 
 
 # Hung runs
@@ -608,6 +689,23 @@ def test_re_tries_of_a_hung_probe_are_spaced_ever_wider(
     assert gated.runs == 5
 
 
+def test_a_verdict_that_a_threshold_holds_up_is_not_held_up_for_longer(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, failure_threshold=9, slots=9), TTL=5.0)
+    gated.let_through()
+    monitor.report()
+    gated.wait_for_start()
+    for _ in range(4):
+        hang(monitor, gated, clock)
+
+    assert monitor.status() is Status.OK
+    clock.advance(1.0)  # the failure's own time, and none of the spacing
+    monitor.report()
+
+    gated.wait_for_start()
+
+
 def test_a_re_try_that_succeeds_mends_the_verdict(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
@@ -651,7 +749,10 @@ def test_threads_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated)
     assert {report().status for report in reports} == {Status.OK}
 
 
-def test_a_thread_that_waits_for_work_is_used_again(make_monitor: MakeMonitor) -> None:
+def test_a_thread_that_waits_for_work_is_used_again(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "IDLE", 0.3)
     seen = set()
 
     def call() -> bool:
@@ -681,8 +782,9 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
 
 
 def test_two_runs_at_once_do_not_queue_for_one_idle_thread(
-    make_monitor: MakeMonitor, gated: Gated
+    make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lane_module, "IDLE", 0.3)
     monitor = make_monitor(drive(gated, scope="organization"))
     gated.let_through()
     monitor.report("org_first")
@@ -694,6 +796,25 @@ def test_two_runs_at_once_do_not_queue_for_one_idle_thread(
 
     gated.wait_for_start()
     gated.wait_for_start()
+
+
+def test_a_runs_timeout_counts_from_its_start_and_not_from_its_queueing(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", slots=1), DEADLINE=PATIENCE)
+    first = in_background(lambda: monitor.report("org_a"))
+    gated.wait_for_start()
+    queued = in_background(lambda: monitor.report("org_b"))
+    eventually(lambda: lane_of(monitor)._queue)
+    clock.advance(4.9)
+    gated.let_through()
+    gated.wait_for_start()
+
+    clock.advance(4.9)
+    gated.let_through()
+
+    assert first().available
+    assert queued().available
 
 
 def test_when_all_slots_hang_the_result_and_the_log_say_so(
@@ -793,6 +914,77 @@ def test_an_organizations_re_tries_leave_half_of_the_slots_to_the_others(
     assert gated.runs == 3
 
 
+def test_threads_on_their_way_are_counted_on(make_monitor: MakeMonitor, gated: Gated) -> None:
+    monitor = make_monitor(drive(gated, slots=16))
+
+    reports = [in_background(monitor.report) for _ in range(30)]
+    eventually(lambda: lane_of(monitor)._flights)
+    gated.let_through()
+
+    assert all(report().available for report in reports)
+    assert lane_of(monitor)._working <= 1
+
+
+@pytest.mark.parametrize("part", ["_execute", "_settle"])
+def test_what_must_not_raise_costs_no_slot_when_it_does(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def out_of_memory(*arguments: object) -> t.NoReturn:
+        raise MemoryError
+
+    monitor = make_monitor(drive(Told(), slots=1, ttl=0), DEADLINE=PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_of(monitor), part, out_of_memory)
+        found = [monitor.report().available for _ in range(3)]
+
+    assert found == [False] * 3
+    assert monitor.report().available
+
+
+def test_a_thread_that_was_refused_is_asked_for_without_another_request(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make_monitor(drive(Told()))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refusing("connector-health drive"))
+        in_background(monitor.report)
+        waited_for(monitor)
+        eventually(lambda: engine_threads("watch"))
+
+    clock.advance(5.0)
+
+    eventually(lambda: monitor.status() is Status.OK)
+
+
+def refusing(name: str) -> Callable[[threading.Thread], None]:
+    """Make a Thread.start that the system refuses for threads of this name."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    return refuse
+
+
+def test_a_watch_that_was_refused_is_asked_for_again(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make_monitor(drive(gated))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refusing("connector-health watch"))
+        in_background(monitor.report)
+        waited_for(monitor)
+        clock.advance(0.05)
+
+    monitor.report()
+    eventually(lambda: engine_threads("watch"))
+    clock.advance(5.0)
+
+    eventually(lambda: len(monitor._current().service.records) == 1)
+
+
 def test_beyond_a_full_queue_there_is_no_verdict(
     make_monitor: MakeMonitor,
     clock: Clock,
@@ -819,19 +1011,12 @@ def test_beyond_a_full_queue_there_is_no_verdict(
     eventually(lambda: text in caplog.text)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
 def test_a_thread_that_the_system_refuses_is_asked_for_again(
-    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith("connector-health"):
-            raise error
-        start(thread)
-
-    start = threading.Thread.start
     monitor = make_monitor(drive(Told()))
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(threading.Thread, "start", refusing("connector-health"))
         report = in_background(monitor.report)
         waited_for(monitor)
         clock.advance(0.05)
@@ -943,16 +1128,34 @@ def test_who_waited_for_a_runtime_takes_the_one_that_was_made(
     assert monitor._current() is monitor._current() is monitor._runtime
 
 
-def test_a_run_that_comes_back_in_another_process_is_dropped(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+class Left(BaseException):
+    """Stand in for the end of a process."""
+
+
+async def come_back_later(fork: Callable[[], bool]) -> bool:
+    return fork()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_forked_child_leaves_before_it_touches_what_is_its_parents(
+    make_monitor: MakeMonitor, is_async: bool
 ) -> None:
+    left: list[int] = []
+    child = pytest.MonkeyPatch()
+
+    def leave(code: int) -> None:
+        left.append(code)
+        child.undo()
+        raise Left
+
     def fork() -> bool:
-        monkeypatch.setattr(os, "getpid", lambda: -1)
+        child.setattr(os, "getpid", lambda: -1)
+        child.setattr(os, "_exit", leave)
         return True
 
-    monitor = make_monitor(drive(fork))
-    flight = lane_of(monitor).join(None, unless=lambda: False)
-    eventually(lambda: os.getpid() == -1 and not engine_threads("drive"))
+    call = functools.partial(come_back_later, fork) if is_async else fork
+    monitor = make_monitor(drive(call), DEADLINE=PATIENCE)
 
-    assert flight is not None
-    assert not flight.done.is_set()
+    monitor.report()
+
+    assert left == [0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import logging
 import os
 import sys
 import threading
 import time
 import typing as t
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -180,6 +182,53 @@ def test_a_probe_that_leaves_oddly_fails_and_is_run_again(
 
     assert {report.results["odd"].status for report in reports} == {Status.UNAVAILABLE}
     assert "no verdict" not in str(reports)
+
+
+class Unchecked(ProbeResult):
+    """A subclass that checks nothing."""
+
+    def __post_init__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "result", [Unchecked(t.cast(Status, "ok")), Unchecked(Status.OK, t.cast(str, 7))], ids=repr
+)
+def test_a_result_that_is_none_fails(
+    make_app: MakeApp, health: ConnectorHealth, result: ProbeResult
+) -> None:
+    health.add_probe(lambda: result, name="odd", slots=1, ttl=0)
+    app = make_app(DEADLINE=PATIENCE)
+
+    messages = [report_of(app).results["odd"].message for _ in range(3)]
+
+    assert messages[0].startswith("ProbeResult.")
+    assert len(set(messages)) == 1
+
+
+def test_what_a_failed_run_held_is_let_go_at_once(
+    make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Connection:
+        pass
+
+    held: list[weakref.ref[Connection]] = []
+
+    def leaky() -> bool:
+        connection = Connection()
+        held.append(weakref.ref(connection))
+        raise OSError("refused")
+
+    # The handlers of a test run keep every record, with its exception.
+    monkeypatch.setattr("flask_connector_health.engine.log.logger.disabled", True)
+    health.add_probe(leaky, name="leaky")
+    app = make_app(DEADLINE=PATIENCE)
+
+    gc.disable()
+    try:
+        report_of(app)
+        eventually(lambda: held[0]() is None)
+    finally:
+        gc.enable()
 
 
 def test_a_probe_whose_answers_change_their_type_is_judged_each_time(

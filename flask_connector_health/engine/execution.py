@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import importlib
 import inspect
+import os
 import threading
 import typing as t
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ def prepare() -> None:
 
 
 class Execution:
-    """Runs a probe for an organization, or for the service; never raises.
+    """Runs a probe for an organization, or for the service; whatever it raises is an outcome.
 
     Each run sees an empty context, with an app context that is torn down where it was opened.
 
@@ -54,46 +55,54 @@ class Execution:
         self._open_context = open_context
         self._clock = clock
         self._async = checks.is_async(probe.call)
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loops: Loops | None = None
 
     def __call__(self, organization_id: str | None) -> Outcome | None:
-        """Run it in this thread, or in its loop; ``None`` if there was no thread for that."""
+        """Run it in this thread, or in its loop; ``None`` if there is none to be had."""
         call: Callable[..., t.Any] = self._probe.call
         if self._probe.scope == "organization":
             call = partial(call, organization_id)
-        if not self._async:
-            found = contextvars.Context().run(self._in_thread, call)
-            if isinstance(found, Outcome):
-                return found
-            call = partial(_same, found)  # a plain function that returned an awaitable
-        return self._own_loops().run(partial(self._in_loop, call), self._policy.timeout)
+        if self._async:
+            return self._in_its_loop(call)
+        return contextvars.Context().run(self._in_this_thread, call)
 
-    def _own_loops(self) -> Loops:
+    def _in_this_thread(self, call: Callable[[], t.Any]) -> Outcome | None:
+        try:
+            with self._open_context():
+                try:
+                    answer = call()
+                finally:
+                    self._leave_a_forked_child()
+                if not inspect.isawaitable(answer):
+                    return answered(answer)
+        except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
+            return raised(error)
+        return self._in_its_loop(lambda: answer)
+
+    def _in_its_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome | None:
         with self._lock:
             if self._loops is None:
                 from .loop import Loops  # as prepared
 
                 self._loops = Loops(self._policy.slots, self._clock)
-            return self._loops
+        return self._loops.run(partial(self._awaited, call), self._policy.timeout)
 
-    def _in_thread(self, call: Callable[[], t.Any]) -> Outcome | Awaitable[object]:
+    async def _awaited(self, call: Callable[[], Awaitable[object]]) -> Outcome:
         try:
             with self._open_context():
-                answer = call()
-                return answer if inspect.isawaitable(answer) else answered(answer)
-        except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
-            return raised(error)
-
-    async def _in_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome:
-        try:
-            with self._open_context():
-                return answered(await call())
+                try:
+                    return answered(await call())
+                finally:
+                    self._leave_a_forked_child()
         except GeneratorExit:  # the loop is gone: nobody waits for an outcome
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit would stop the loop
             return raised(error)
 
-
-def _same(value: Awaitable[object]) -> Awaitable[object]:
-    return value
+    def _leave_a_forked_child(self) -> None:
+        # The probe forked, and this is its child, which would take its parent's place at
+        # sockets, pipes and database connections that the two of them share.
+        if os.getpid() != self._pid:
+            os._exit(0)

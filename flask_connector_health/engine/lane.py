@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
-import typing as t
 from collections import Counter, deque
 from collections.abc import Callable
 
 from flask_connector_health.model import UNKNOWN, ProbeResult, Status
 from flask_connector_health.probes.spec import Probe
 
-from .log import nothing
-from .outcome import Outcome, overdue
+from .outcome import Outcome, overdue, raised
 from .policy import Policy
 from .wait import wait_until
 
@@ -38,6 +35,7 @@ _SHARE_HUNG = (
 _NO_LOOP = (
     "the system has no thread or no file for its event loop; raise the limits of the process"
 )
+_NOT_KEPT = "its result could not be kept: {}"
 
 
 class Flight:
@@ -76,10 +74,6 @@ class Flight:
         return UNKNOWN if self.result is None else self.result
 
 
-# What is left to do once nobody waits any more: to tell the log, say.
-After: t.TypeAlias = Callable[[], None]
-
-
 class Lane:
     """Runs one probe in daemon threads that end when they have been idle for a while.
 
@@ -87,8 +81,7 @@ class Lane:
     overdue, by a look from outside. Python cannot stop a thread, so an overdue one is written
     off: it keeps its slot until it returns, and its result is discarded.
 
-    :param execute: runs the probe for an organization, and must not raise; ``None`` says that
-        it could not be run.
+    :param execute: runs the probe for an organization; ``None`` says that it could not be run.
     :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
         who waits for it, and returns the verdict.
     :param clock: monotonic seconds.
@@ -100,7 +93,7 @@ class Lane:
         policy: Policy,
         *,
         execute: Callable[[str | None], Outcome | None],
-        settle: Callable[[Flight, Outcome, float], tuple[ProbeResult, After]],
+        settle: Callable[[Flight, Outcome, float], ProbeResult],
         clock: Callable[[], float],
     ) -> None:
         self.probe = probe
@@ -108,7 +101,6 @@ class Lane:
         self._execute = execute
         self._settle = settle
         self._clock = clock
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
         self._flights: dict[str | None, Flight] = {}
@@ -123,9 +115,6 @@ class Lane:
         :param unless: asked before one is started, when none can settle meanwhile: whether the
             result of an earlier one has come in. There is no flight to share then.
         """
-        flight = self._flights.get(organization_id)
-        if flight is not None and flight.started is not None:
-            return flight
         with self._lock:
             flight = self._flights.get(organization_id)
             if flight is None:
@@ -142,14 +131,13 @@ class Lane:
             self._start_thread()
         return flight
 
-    def look(self) -> tuple[float | None, list[After]]:
+    def look(self) -> float | None:
         """Settle the runs that are overdue as failed, and write their threads off.
 
         When all threads hang, what waits for one is told so. It has not failed by that, so
         nothing is settled: the next request asks again.
 
-        :return: when the next run becomes overdue, ``None`` without any flight; what is to be
-            done after.
+        :return: when the next run becomes overdue; ``None`` without any flight.
         """
         with self._lock:
             late = [flight for flight in self._flights.values() if self._is_overdue(flight)]
@@ -159,15 +147,19 @@ class Lane:
                 self._working -= 1
             stranded = list(self._queue) if self._hung.total() >= self.policy.slots else []
             for flight in stranded:
-                self._queue.remove(flight)
                 del self._flights[flight.organization_id]
+            if stranded:
+                self._queue.clear()
             wanted = self._wants_thread()
-            due = min(map(self._due, self._flights.values()), default=None)
+            flying = [flight for flight in self._flights.values() if not flight.claimed]
+            due = min(map(self._due, flying), default=None)
         if wanted:
             self._start_thread()
         for flight in stranded:
             flight.refuse(_ALL_HUNG.format(self.policy.slots))
-        return due, [self._fail(flight) for flight in late]
+        for flight in late:
+            self._fail(flight)
+        return due
 
     def _refusal(self, organization_id: str | None) -> str | None:
         hung, slots = self._hung.total(), self.policy.slots
@@ -188,6 +180,7 @@ class Lane:
         if self._working + self._hung.total() >= self.policy.slots:
             return False
         self._working += 1
+        self._idle += 1  # it is on its way
         return True
 
     def _start_thread(self) -> None:
@@ -198,58 +191,64 @@ class Lane:
             # The system has no thread to give: the next caller or look tries again.
             with self._lock:
                 self._working -= 1
+                self._idle -= 1
 
     def _work(self) -> None:
         while (flight := self._take()) is not None:
-            outcome = self._execute(flight.organization_id)
-            if os.getpid() != self._pid:
-                return  # the probe forked, and this is its child: it has no business here
-            self._finish(flight, outcome)()
+            # No local variable: with its exception's frames it would be a cycle.
+            self._finish(flight, self._run(flight))
+            with self._lock:
+                self._idle += 1
 
     def _take(self) -> Flight | None:
         with self._lock:
             while not self._queue:
-                self._idle += 1
-                woken = self._wanted.wait(IDLE)
-                self._idle -= 1
-                if not woken and not self._queue:
+                if not self._wanted.wait(IDLE) and not self._queue:
                     self._working -= 1
+                    self._idle -= 1
                     return None
+            self._idle -= 1
             flight = self._queue.popleft()
             flight.started = self._clock()
             return flight
 
-    def _finish(self, flight: Flight, outcome: Outcome | None) -> After:
+    def _run(self, flight: Flight) -> Outcome | None:
+        try:
+            return self._execute(flight.organization_id)
+        except BaseException as error:  # noqa: BLE001 - it would cost the lane a thread
+            return raised(error)
+
+    def _finish(self, flight: Flight, outcome: Outcome | None) -> None:
         with self._lock:
             if flight.claimed:
                 self._hung.subtract([flight.organization_id])
                 self._hung = +self._hung  # forgets who has none left
                 self._working += 1
-                return nothing
+                return
             is_late = self._is_overdue(flight)
             flight.claimed = True
             now = self._clock()
         if is_late:
-            return self._fail(flight)
-        if outcome is None:
+            self._fail(flight)
+        elif outcome is None:
             self._release(flight)
             flight.refuse(_NO_LOOP)
-            return nothing
-        return self._conclude(flight, outcome, now)
+        else:
+            self._conclude(flight, outcome, now)
 
-    def _fail(self, flight: Flight) -> After:
+    def _fail(self, flight: Flight) -> None:
         spacing = self.policy.spacing(self._hung[flight.organization_id])
         outcome = overdue(self.policy.timeout, spacing)
-        return self._conclude(flight, outcome, self._due(flight))
+        self._conclude(flight, outcome, self._due(flight))
 
-    def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> After:
+    def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> None:
         try:
-            flight.result, after = self._settle(flight, outcome, at)
-        finally:
-            # Only now: whoever finds no flight from here on finds the result.
-            self._release(flight)
-            flight.done.set()
-        return after
+            flight.result = self._settle(flight, outcome, at)
+        except BaseException as error:  # noqa: BLE001 - out of memory, say: nobody may wait
+            flight.refusal = _NOT_KEPT.format(type(error).__name__)
+        # Only now: whoever finds no flight from here on finds the result.
+        self._release(flight)
+        flight.done.set()
 
     def _release(self, flight: Flight) -> None:
         with self._lock:

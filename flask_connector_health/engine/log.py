@@ -39,10 +39,6 @@ def no_verdict(probe: str, organization_id: str | None, reason: str) -> None:
     _log(logging.WARNING, "probe %s counts as unavailable: %s", subject, reason)
 
 
-def nothing() -> None:
-    """Say nothing: where there is nothing to say."""
-
-
 def _subject(probe: str, organization_id: str | None) -> str:
     if organization_id is None:
         return repr(probe)
@@ -50,6 +46,6 @@ def _subject(probe: str, organization_id: str | None) -> str:
 
 
 def _log(level: int, text: str, *values: str, cause: BaseException | None = None) -> None:
-    # A log handler of the host's that raises must cost neither a verdict nor a thread.
+    # A log handler of the host's that raises must not cost the lines that follow.
     with suppress(BaseException):
         logger.log(level, text, *values, exc_info=cause)

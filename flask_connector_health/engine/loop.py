@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from . import native
@@ -74,11 +75,10 @@ class Loops:
     def _new_loop(self) -> _Loop | None:
         try:
             self._loop = loop = _Loop(self._slots)
-        except (RuntimeError, MemoryError, OSError):  # no thread, or no file descriptor
+        except (RuntimeError, MemoryError):  # no thread, or no file descriptor
             return None
         # A loop ends with its app: a host's tests make hundreds of those.
         self._retire = weakref.finalize(self, loop.retire)
-        self._retire.atexit = False
         return loop
 
     def _give_up(self, loop: _Loop) -> None:
@@ -95,17 +95,16 @@ class _Loop:
         self._slots = slots
         self._runs: set[Run] = set()
         self._retired = False
-        self._error: Exception | None = None
         made = threading.Event()
         native.start_thread(partial(self._serve, made), "connector-health loop")
         made.wait()
-        if self._error is not None:
-            raise self._error
+        if not hasattr(self, "_loop"):
+            raise RuntimeError("the system has no file for another event loop")
 
     def start(self, job: Job) -> Run:
         run = Run()
         self._runs.add(run)
-        self._call(self._begin, run, job)
+        self._schedule(self._begin, run, job)
         return run
 
     def cancel(self, run: Run) -> None:
@@ -121,14 +120,17 @@ class _Loop:
         self._call(self._end)
 
     def _call(self, call: Callable[..., object], *arguments: object) -> None:
-        # In a context of its own: a request's would be kept alive, and seen by the probe.
+        with suppress(RuntimeError):  # closed: then all of its runs have ended
+            self._schedule(call, *arguments)
+
+    def _schedule(self, call: Callable[..., object], *arguments: object) -> None:
+        # In a context of its own: the caller's would be kept alive, and seen by the probe.
         self._loop.call_soon_threadsafe(call, *arguments, context=contextvars.Context())
 
     def _serve(self, made: threading.Event) -> None:
         try:
             self._loop = native.new_event_loop()
-        except Exception as error:  # noqa: BLE001 - raised where the loop is asked for
-            self._error = error
+        except OSError:
             return
         finally:
             made.set()
@@ -187,10 +189,10 @@ class _Threads(ThreadPoolExecutor):
                     f"all {self._most} threads of asyncio.to_thread hang in earlier runs;"
                     " give the client that the probe uses a timeout"
                 )
-            self._calls.append((future, partial(call, *args, **kwargs)))
             if self._busy < self._most:
                 native.start_thread(self._work, "connector-health to_thread")
                 self._busy += 1
+            self._calls.append((future, partial(call, *args, **kwargs)))
         return future
 
     def _work(self) -> None:

@@ -39,9 +39,10 @@ def succeed(
     :param at: when the run ended, or became overdue.
     """
     result = outcome.result
-    until = at + max(policy.fresh_for(result.status, jitter), outcome.spacing)
+    until = at + policy.fresh_for(result.status, jitter)
+    spaced = max(until, at + outcome.spacing)
     if previous is None or at >= policy.remembered_until(fresh_until(previous)):
-        return (result.status.severity, result.message, until, 0, 0)
+        return (result.status.severity, result.message, spaced, 0, 0)
     severity, message, _, *streaks = previous
     verdict, counts = judge(
         result.status,
@@ -51,7 +52,7 @@ def succeed(
         recovery_threshold=policy.recovery_threshold,
     )
     if verdict is result.status:
-        message = result.message
+        message, until = result.message, spaced  # a verdict held up is not held up for longer
     elif verdict.severity != severity:  # some way towards it
         message = ""
     return (verdict.severity, message, until, *counts)

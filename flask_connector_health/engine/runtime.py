@@ -12,13 +12,17 @@ from flask_connector_health.settings import Settings
 
 from . import log
 from .execution import OpenContext
-from .lane import After, Flight, Lane
+from .lane import Flight, Lane
 from .policy import Policy
 from .scope import Scope
+from .teller import Teller
 from .watch import Watch
 
 # Seconds between two lines of the log on a probe that has no verdict in time.
 LATE_REMINDER = 60.0
+
+# Seconds between two looks at what is overdue, at least: a tiny timeout must not spin.
+SHORTEST_LOOK = 0.01
 
 _TOO_SLOW = (
     "it has no result within the request's deadline of {:g} s; make it faster, or raise"
@@ -46,14 +50,15 @@ class Runtime:
         self.pid = pid
         self._clock = clock
         self._deadline = settings.deadline
+        self._teller = Teller()
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
-        self._watch = Watch(
-            self._look, min(shortest, settings.deadline), clock=clock, sleep_until=sleep_until
-        )
+        interval = max(shortest, SHORTEST_LOOK)
+        self._watch = Watch(self._look, interval, clock=clock, sleep_until=sleep_until)
         make = partial(
             Scope,
             settings=settings,
             attend=self._watch.ensure,
+            tell=self._teller.tell,
             open_context=open_context,
             clock=clock,
             jitter=jitter,
@@ -62,7 +67,6 @@ class Runtime:
         self.organization = make(
             [p for p in probes if p.scope == "organization"], bound=settings.max_organizations
         )
-        self._warnings: dict[Lane, After] = {}
         self._warned: dict[Lane, float] = {}
 
     def inherit(self, parent: Runtime) -> None:
@@ -85,28 +89,17 @@ class Runtime:
         result = flight.wait(until, self._clock)
         if flight.result is None:
             reason = flight.refusal or _TOO_SLOW.format(self._deadline)
-            self._warn(
-                lane, partial(log.no_verdict, lane.probe.name, flight.organization_id, reason)
-            )
+            self._warn(lane, flight.organization_id, reason)
         return result
 
-    def _warn(self, lane: Lane, warning: After) -> None:
-        # The watch says it: a handler of the log that blocks must not hold up a request.
+    def _warn(self, lane: Lane, organization_id: str | None, reason: str) -> None:
         now = self._clock()
         if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
             self._warned[lane] = now
-            self._warnings[lane] = warning
-            self._watch.ensure()
+            name = lane.probe.name
+            self._teller.tell(partial(log.no_verdict, name, organization_id, reason))
 
     def _look(self) -> float | None:
-        due: float | None = None
-        after: list[After] = []
-        for lane in self.service.lanes + self.organization.lanes:
-            next_due, settled = lane.look()
-            after += settled
-            if next_due is not None:
-                due = next_due if due is None else min(due, next_due)
-        after += [self._warnings.pop(lane, log.nothing) for lane in list(self._warnings)]
-        for tell in after:
-            tell()
-        return due
+        lanes = self.service.lanes + self.organization.lanes
+        dues = [due for lane in lanes if (due := lane.look()) is not None]
+        return min(dues, default=None)

@@ -12,10 +12,11 @@ from flask_connector_health.settings import Settings
 from . import log
 from .cache import Cache
 from .execution import Execution, OpenContext
-from .lane import After, Flight, Lane
+from .lane import Flight, Lane
 from .outcome import Outcome
 from .policy import Policy
 from .record import Entry, Record, compose, fresh_until, result_of, succeed
+from .teller import Line
 
 
 class Scope:
@@ -23,6 +24,7 @@ class Scope:
 
     :param bound: how many keys may have a record at once.
     :param attend: called when a run is under way, to have somebody look after it.
+    :param tell: has a line of the log written, without waiting for it.
     :param open_context: opens an app context for a run.
     :param clock: monotonic seconds.
     :param jitter: from 0 to 1, anew for each result.
@@ -35,6 +37,7 @@ class Scope:
         bound: int,
         *,
         attend: Callable[[], None],
+        tell: Callable[[Line], None],
         open_context: OpenContext,
         clock: Callable[[], float],
         jitter: Callable[[], float],
@@ -43,6 +46,7 @@ class Scope:
         self._critical = [probe.critical for probe in probes]
         self._blank: tuple[Entry | None, ...] = (None,) * len(probes)
         self._attend = attend
+        self._tell = tell
         self._open_context = open_context
         self._clock = clock
         self._jitter = jitter
@@ -95,9 +99,7 @@ class Scope:
             clock=self._clock,
         )
 
-    def _settle(
-        self, index: int, flight: Flight, outcome: Outcome, at: float
-    ) -> tuple[ProbeResult, After]:
+    def _settle(self, index: int, flight: Flight, outcome: Outcome, at: float) -> ProbeResult:
         lane, key = self.lanes[index], flight.organization_id
 
         def change(record: Record | None) -> Record:
@@ -109,9 +111,10 @@ class Scope:
 
         before, record = self.records.update(key, change)
         result = self._result(record, index)
-        if result.status is self._result(before, index).status:
-            return result, log.nothing
-        return result, partial(log.verdict_turned, lane.probe.name, key, result.status, outcome)
+        if result.status is not self._result(before, index).status:
+            name = lane.probe.name
+            self._tell(partial(log.verdict_turned, name, key, result.status, outcome))
+        return result
 
     def _result(self, record: Record | None, index: int) -> ProbeResult:
         entry = None if record is None else record[2][index]
