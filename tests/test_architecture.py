@@ -28,6 +28,7 @@ LAYERS = {
     "engine.teller": 2,
     "engine.wait": 2,
     "engine.watch": 2,
+    "engine.flight": 3,
     "engine.log": 3,
     "engine.loop": 3,
     "engine.record": 3,

@@ -17,7 +17,7 @@ from flask_connector_health.engine import lane as lane_module
 from flask_connector_health.engine import teller as teller_module
 from flask_connector_health.engine import watch as watch_module
 from flask_connector_health.engine.cache import Cache
-from flask_connector_health.engine.lane import Flight
+from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.record import Record
 from flask_connector_health.model import UNKNOWN

@@ -7,12 +7,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
-from flask_connector_health.model import UNKNOWN, ProbeResult, Status
+from flask_connector_health.model import ProbeResult
 from flask_connector_health.probes.spec import Probe
 
+from .flight import Flight
 from .outcome import Outcome, overdue, raised
 from .policy import Policy
-from .wait import wait_until
 
 # Runs that may wait for a slot: more would miss every deadline, and only hold memory.
 QUEUE = 1_000
@@ -36,42 +36,6 @@ _NO_LOOP = (
     "the system has no thread or no file for its event loop; raise the limits of the process"
 )
 _NOT_KEPT = "its result could not be kept: {}"
-
-
-class Flight:
-    """One run of a key, shared by everybody who asks for it meanwhile.
-
-    ``result`` or ``refusal`` is set before ``done``: the verdict after the run, or why there
-    was none. ``claimed`` once somebody has its outcome in hand: nobody else may settle it then.
-    """
-
-    __slots__ = (
-        "claimed", "deadline", "done", "organization_id", "refusal", "result", "started"
-    )  # fmt: skip
-
-    def __init__(self, organization_id: str | None) -> None:
-        self.organization_id = organization_id
-        self.done = threading.Event()
-        self.result: ProbeResult | None = None
-        self.refusal: str | None = None
-        self.started: float | None = None
-        self.deadline: float | None = None
-        self.claimed = False
-
-    def refuse(self, reason: str) -> Flight:
-        """End it without a verdict."""
-        self.refusal = reason
-        self.done.set()
-        return self
-
-    def wait(self, until: float, clock: Callable[[], float]) -> ProbeResult:
-        """Wait for the result; the deadline of who does so first holds for all who follow."""
-        if self.deadline is None:
-            self.deadline = until
-        wait_until(self.done, min(until, self.deadline), clock)
-        if self.refusal is not None:
-            return ProbeResult(Status.UNAVAILABLE, self.refusal)
-        return UNKNOWN if self.result is None else self.result
 
 
 class Lane:

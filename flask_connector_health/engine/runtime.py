@@ -12,7 +12,8 @@ from flask_connector_health.settings import Settings
 
 from . import log
 from .execution import OpenContext
-from .lane import Flight, Lane
+from .flight import Flight
+from .lane import Lane
 from .policy import Policy
 from .scope import Scope
 from .teller import Teller

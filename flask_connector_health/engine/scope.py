@@ -12,7 +12,8 @@ from flask_connector_health.settings import Settings
 from . import log
 from .cache import Cache
 from .execution import Execution, OpenContext
-from .lane import Flight, Lane
+from .flight import Flight
+from .lane import Lane
 from .outcome import Outcome
 from .policy import Policy
 from .record import Entry, Record, compose, fresh_until, result_of, succeed
