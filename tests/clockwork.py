@@ -56,9 +56,10 @@ class Gated:
 
     def __call__(self, *arguments: object) -> t.Any:
         self.runs += 1
+        answer = self.answer
         self.started.release()
         self._gate.acquire(timeout=PATIENCE)
-        return self.answer
+        return answer
 
     def wait_for_start(self) -> None:
         assert self.started.acquire(timeout=PATIENCE)

@@ -11,6 +11,8 @@ import threading
 import time
 import typing as t
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import httpx
 import pytest
@@ -229,9 +231,9 @@ def test_one_that_swallows_its_cancellation_holds_up_nobody(
     monitor = monitor_of(drive, timeout=TIMEOUT)
 
     assert not drive_in(monitor.report()).status.available
+    eventually(lambda: lane_of(monitor)._hung.total() == 1)
     assert drive_in(monitor.report()).status is Status.OK
     assert len(loops) == 1
-    assert lane_of(monitor)._hung.total() == 1
     release.set()
     eventually(lambda: lane_of(monitor)._hung.total() == 0)
 
@@ -271,19 +273,21 @@ def test_a_retired_loop_ends_its_runs_whatever_their_tasks_do() -> None:
 
     async def block() -> Outcome:
         threads.append(threading.current_thread())
-        task = asyncio.create_task(leave())
         started.set()
         release.wait(PATIENCE)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+        task = asyncio.create_task(leave())
         await asyncio.wait([task])
-        await asyncio.sleep(0)
-        return answered(True)
+        await asyncio.sleep(0.01)
+        return answered(isinstance(task.exception(), SystemExit))
 
     blocked = in_background(lambda: loops.run(block, TIMEOUT))
     started.wait(PATIENCE)
     eventually(lambda: loops._loop is None)
     release.set()
 
-    assert blocked() is not None
+    assert blocked() == answered(True)
     threads[0].join(PATIENCE)
     assert not threads[0].is_alive()
 
@@ -298,6 +302,49 @@ def test_a_loop_that_closed_in_the_meantime_is_not_asked_for_anything() -> None:
     loop.retire()
 
     assert not loop.answers()
+
+
+def test_a_run_that_cannot_begin_has_failed() -> None:
+    def refuse() -> t.NoReturn:
+        raise OSError("no task today")
+
+    outcome = Loops(1, time.monotonic).run(refuse, PATIENCE)
+
+    assert outcome is not None
+    assert isinstance(outcome.cause, OSError)
+
+
+def test_a_new_loop_has_the_threads_of_the_old_one() -> None:
+    loops = Loops(1, time.monotonic)
+
+    async def call() -> Outcome:
+        return answered(await asyncio.to_thread(bool, 1))
+
+    found = []
+    for _ in range(2):
+        found.append(loops.run(call, PATIENCE))
+        loop = loops._loop
+        assert loop is not None
+        loops._give_up(loop)
+
+    assert found == [answered(True)] * 2
+
+
+def test_a_run_that_obeys_its_cancellation_keeps_no_other_from_its_turn(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    async def drive(organization_id: str) -> bool:
+        if organization_id == "org_slow":
+            await asyncio.sleep(PATIENCE)
+        return True
+
+    health.add_probe(drive, name="drive", scope="organization", slots=1, timeout=TIMEOUT)
+    monitor = make_app(DEADLINE=PATIENCE).extensions["connector_health"]["connector_health"]
+    names = ["org_slow", *(f"org_{number}" for number in range(10))]
+
+    reports = [in_background(partial(monitor.report, name)) for name in names]
+
+    assert [report().available for report in reports] == [False] + [True] * 10
 
 
 def test_a_run_sees_nothing_of_its_callers_context() -> None:
@@ -425,6 +472,7 @@ def no_descriptor() -> t.NoReturn:
     raise OSError(24, "Too many open files")
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(
     ("part", "refuse"), [("start_thread", no_thread), ("new_event_loop", no_descriptor)]
 )
@@ -433,6 +481,7 @@ def test_without_a_loop_a_probe_is_not_run(
     monkeypatch: pytest.MonkeyPatch,
     part: str,
     refuse: Callable[..., t.NoReturn],
+    wrapped: bool,
 ) -> None:
     runs = []
 
@@ -440,7 +489,7 @@ def test_without_a_loop_a_probe_is_not_run(
         runs.append(1)
         return True
 
-    monitor = monitor_of(drive)
+    monitor = monitor_of((lambda: drive()) if wrapped else drive)
     with monkeypatch.context() as patch:
         patch.setattr(native, part, refuse)
         refused = drive_in(monitor.report())

@@ -7,8 +7,9 @@ import typing as t
 from collections import deque
 from collections.abc import Callable, Hashable
 
-# Few enough that nobody waits for the search for a victim, and enough that shards fill evenly.
-SHARD = 2_048
+# Few enough that nobody waits for the search for a victim, and so many that shards fill evenly;
+# the default bound needs one.
+SHARD = 16_384
 
 K = t.TypeVar("K", bound=Hashable)
 V = t.TypeVar("V")

@@ -8,7 +8,7 @@ import inspect
 import os
 import threading
 import typing as t
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -24,13 +24,18 @@ if t.TYPE_CHECKING:
 OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
 
 
-def prepare() -> None:
-    """Import what async probes need, once an app has probes: asyncio is half of the package.
+# Seconds in which a coroutine that was cancelled has ended, or will not.
+GRACE = 0.15
+
+
+def prepare(probes: Iterable[Probe]) -> None:
+    """Import what async probes need, where an app has any: asyncio is half of the package.
 
     Not as late as their first run: a child that is forked in the midst of an import would wait
     for its end for ever.
     """
-    importlib.import_module(".loop", __package__)
+    if any(checks.is_async(probe.call) for probe in probes):
+        importlib.import_module(".loop", __package__)
 
 
 class Execution:
@@ -55,6 +60,7 @@ class Execution:
         self._open_context = open_context
         self._clock = clock
         self._async = checks.is_async(probe.call)
+        self.grace = GRACE if self._async else 0.0
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loops: Loops | None = None
@@ -79,12 +85,15 @@ class Execution:
                     return answered(answer)
         except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
             return raised(error)
-        return self._in_its_loop(lambda: answer)
+        outcome = self._in_its_loop(lambda: answer)
+        if outcome is None and inspect.iscoroutine(answer):
+            answer.close()
+        return outcome
 
     def _in_its_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome | None:
         with self._lock:
             if self._loops is None:
-                from .loop import Loops  # as prepared
+                from .loop import Loops
 
                 self._loops = Loops(self._policy.slots, self._clock)
         return self._loops.run(partial(self._awaited, call), self._policy.timeout)

@@ -48,6 +48,7 @@ class Lane:
     :param execute: runs the probe for an organization; ``None`` says that it could not be run.
     :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
         who waits for it, and returns the verdict.
+    :param grace: seconds beyond its timeout in which a run may still give its thread back.
     :param clock: monotonic seconds.
     """
 
@@ -58,12 +59,14 @@ class Lane:
         *,
         execute: Callable[[str | None], Outcome | None],
         settle: Callable[[Flight, Outcome, float], ProbeResult],
+        grace: float,
         clock: Callable[[], float],
     ) -> None:
         self.probe = probe
         self.policy = policy
         self._execute = execute
         self._settle = settle
+        self._grace = grace
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
@@ -104,7 +107,7 @@ class Lane:
         :return: when the next run becomes overdue; ``None`` without any flight.
         """
         with self._lock:
-            late = [flight for flight in self._flights.values() if self._is_overdue(flight)]
+            late = [f for f in self._flights.values() if self._is_overdue(f, self._grace)]
             for flight in late:
                 flight.claimed = True
                 self._hung[flight.organization_id] += 1
@@ -116,7 +119,7 @@ class Lane:
                 self._queue.clear()
             wanted = self._wants_thread()
             flying = [flight for flight in self._flights.values() if not flight.claimed]
-            due = min(map(self._due, flying), default=None)
+            due = min((self._due(flight) + self._grace for flight in flying), default=None)
         if wanted:
             self._start_thread()
         for flight in stranded:
@@ -221,5 +224,5 @@ class Lane:
     def _due(self, flight: Flight) -> float:
         return math.inf if flight.started is None else flight.started + self.policy.timeout
 
-    def _is_overdue(self, flight: Flight) -> bool:
-        return not flight.claimed and self._clock() >= self._due(flight)
+    def _is_overdue(self, flight: Flight, grace: float = 0.0) -> bool:
+        return not flight.claimed and self._clock() >= self._due(flight) + grace

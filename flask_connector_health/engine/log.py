@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from flask_connector_health.model import Status
 
@@ -30,22 +29,17 @@ def verdict_turned(
             " mend it, or raise ProbeFailed where that is an answer"
         )
     subject = _subject(probe, organization_id)
-    _log(_LEVELS[status], "probe %s is %s: %s", subject, status.value, reason, cause=cause)
+    level, word = _LEVELS[status], status.value
+    logger.log(level, "probe %s is %s: %s", subject, word, reason, exc_info=cause)
 
 
 def no_verdict(probe: str, organization_id: str | None, reason: str) -> None:
     """Say that a request had to answer without a probe's verdict."""
     subject = _subject(probe, organization_id)
-    _log(logging.WARNING, "probe %s counts as unavailable: %s", subject, reason)
+    logger.warning("probe %s counts as unavailable: %s", subject, reason)
 
 
 def _subject(probe: str, organization_id: str | None) -> str:
     if organization_id is None:
         return repr(probe)
     return f"{probe!r} of organization {organization_id!r}"
-
-
-def _log(level: int, text: str, *values: str, cause: BaseException | None = None) -> None:
-    # A log handler of the host's that raises must not cost the lines that follow.
-    with suppress(BaseException):
-        logger.log(level, text, *values, exc_info=cause)

@@ -42,12 +42,12 @@ class Loops:
 
     A host's async clients are bound to the loop that they were first used in, so it is kept.
 
-    :param slots: how many threads ``asyncio.to_thread`` may have in a run.
+    :param slots: how many threads ``asyncio.to_thread`` may have, over all runs.
     :param clock: monotonic seconds.
     """
 
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
-        self._slots = slots
+        self._threads = _Threads(slots)
         self._clock = clock
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
@@ -74,7 +74,7 @@ class Loops:
 
     def _new_loop(self) -> _Loop | None:
         try:
-            self._loop = loop = _Loop(self._slots)
+            self._loop = loop = _Loop(self._threads)
         except (RuntimeError, MemoryError):  # no thread, or no file descriptor
             return None
         # A loop ends with its app: a host's tests make hundreds of those.
@@ -91,8 +91,8 @@ class Loops:
 class _Loop:
     _loop: asyncio.AbstractEventLoop
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
+    def __init__(self, threads: _Threads) -> None:
+        self._threads = threads
         self._runs: set[Run] = set()
         self._retired = False
         made = threading.Event()
@@ -134,7 +134,7 @@ class _Loop:
             return
         finally:
             made.set()
-        self._loop.set_default_executor(_Threads(self._slots))
+        self._loop.set_default_executor(self._threads)
         while not self._retired or self._runs:
             try:
                 self._loop.run_forever()
@@ -143,17 +143,24 @@ class _Loop:
         self._loop.close()
 
     def _begin(self, run: Run, job: Job) -> None:
-        run.task = self._loop.create_task(job())
-        run.task.add_done_callback(partial(self._finish, run))
+        try:
+            run.task = self._loop.create_task(job())
+        except BaseException as error:  # noqa: BLE001 - of a task factory of the host's
+            self._end_run(run, raised(error))
+        else:
+            run.task.add_done_callback(partial(self._finish, run))
 
     def _cancel(self, run: Run) -> None:
         run.task.cancel()
 
     def _finish(self, run: Run, task: asyncio.Task[Outcome]) -> None:
         try:
-            run.outcome = task.result()
+            self._end_run(run, task.result())
         except BaseException as error:  # noqa: BLE001 - cancelled before it began, say
-            run.outcome = raised(error)
+            self._end_run(run, raised(error))
+
+    def _end_run(self, run: Run, outcome: Outcome) -> None:
+        run.outcome = outcome
         self._runs.discard(run)
         run.done.set()
         if self._retired:
@@ -166,7 +173,10 @@ class _Loop:
 
 
 class _Threads(ThreadPoolExecutor):
-    """What asyncio.to_thread runs in: threads that nobody joins, as an executor's own are."""
+    """What asyncio.to_thread runs in: threads that nobody joins, unlike an executor's own.
+
+    It outlives the loops that it serves: closing one shuts down nothing.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__(most)

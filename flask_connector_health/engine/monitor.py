@@ -39,9 +39,9 @@ class Monitor:
         sleep_until: Callable[[float], object] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        prepare()
         self._settings = settings
         self._probes = list(probes)
+        prepare(self._probes)
         self._asks_organizations = any(p.scope == "organization" for p in self._probes)
         self._open_context = open_context
         self._clock = clock

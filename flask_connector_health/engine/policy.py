@@ -37,21 +37,21 @@ class Policy:
             options[field.name] = getattr(settings, field.name) if own is None else own
         return cls(**options)
 
-    def fresh_for(self, status: Status, jitter: float) -> float:
-        """Say how long a run's result is fresh.
+    def lifetime(
+        self, status: Status, at: float, *, spacing: float, jitter: float
+    ) -> tuple[float, float]:
+        """Say until when a run's result is fresh, and until when it may be served at all.
 
+        :param at: when the run ended.
+        :param spacing: for how long the probe is not to be run again.
         :param jitter: from 0 to 1, how much of the jitter applies.
         """
         ttl = self.ttl if status.available else min(self.ttl, self.failure_ttl)
-        return ttl * (1.0 - JITTER * jitter)
-
-    def usable_until(self, fresh_until: float) -> float:
-        """Say until when a result may be served; without a TTL, no later request has it."""
-        return fresh_until + self.max_stale if self.ttl else fresh_until
-
-    def remembered_until(self, fresh_until: float) -> float:
-        """Say until when another result counts as the next one in a row."""
-        return fresh_until + max(self.max_stale, MEMORY)
+        fresh = at + ttl * (1.0 - JITTER * jitter)
+        usable = fresh + self.max_stale
+        fresh = min(max(fresh, at + spacing), usable)
+        # Without a TTL, no later request has it.
+        return fresh, usable if self.ttl else fresh
 
     def spacing(self, hung: int) -> float:
         """Say how long to wait with the next run when this many runs hang: ever longer."""

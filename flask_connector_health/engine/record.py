@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import typing as t
 from collections.abc import Sequence
+from functools import partial
 
 from flask_connector_health.model import STATUSES, ProbeResult, Status, judge, weigh
 
 from .outcome import Outcome
-from .policy import Policy
+from .policy import MEMORY, Policy
 
-# A probe's verdict: severity, message, until when it is fresh (monotonic seconds), streaks.
-Entry: t.TypeAlias = tuple[int, str, float, int, int]
+# A probe's verdict: severity, message, until when it is fresh, until when it may be served
+# (monotonic seconds), streaks.
+Entry: t.TypeAlias = tuple[int, str, float, float, int, int]
 
 # A scope's: until when all of it is fresh, its severity, and an entry for each of its probes.
 Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...]]
@@ -28,6 +30,11 @@ def fresh_until(entry: Entry) -> float:
     return entry[2]
 
 
+def usable_until(entry: Entry) -> float:
+    """Read until when an entry may be served while a run refreshes it."""
+    return entry[3]
+
+
 def succeed(
     previous: Entry | None, outcome: Outcome, policy: Policy, *, at: float, jitter: float
 ) -> Entry:
@@ -39,11 +46,11 @@ def succeed(
     :param at: when the run ended, or became overdue.
     """
     result = outcome.result
-    until = at + policy.fresh_for(result.status, jitter)
-    spaced = max(until, at + outcome.spacing)
-    if previous is None or at >= policy.remembered_until(fresh_until(previous)):
-        return (result.status.severity, result.message, spaced, 0, 0)
-    severity, message, _, *streaks = previous
+    lifetime = partial(policy.lifetime, result.status, at, jitter=jitter)
+    if previous is None or at >= _remembered_until(previous):
+        until = lifetime(spacing=outcome.spacing)
+        return (result.status.severity, result.message, *until, 0, 0)
+    severity, message, _, _, *streaks = previous
     verdict, counts = judge(
         result.status,
         STATUSES[severity],
@@ -52,10 +59,16 @@ def succeed(
         recovery_threshold=policy.recovery_threshold,
     )
     if verdict is result.status:
-        message, until = result.message, spaced  # a verdict held up is not held up for longer
+        message = result.message
     elif verdict.severity != severity:  # some way towards it
         message = ""
-    return (verdict.severity, message, until, *counts)
+    # One that a threshold holds up is not held up for longer by a re-try's spacing.
+    until = lifetime(spacing=outcome.spacing if verdict is result.status else 0.0)
+    return (verdict.severity, message, *until, *counts)
+
+
+def _remembered_until(entry: Entry) -> float:
+    return max(usable_until(entry), fresh_until(entry) + MEMORY)
 
 
 def compose(entries: Sequence[Entry | None], critical: Sequence[bool]) -> Record:

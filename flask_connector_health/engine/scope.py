@@ -16,7 +16,7 @@ from .flight import Flight
 from .lane import Lane
 from .outcome import Outcome
 from .policy import Policy
-from .record import Entry, Record, compose, fresh_until, result_of, succeed
+from .record import Entry, Record, compose, fresh_until, result_of, succeed, usable_until
 from .teller import Line
 
 
@@ -75,7 +75,7 @@ class Scope:
             flight = lane.join(key, unless=partial(self._is_fresh, index, key))
             if flight is not None:
                 self._attend()
-                if entry is None or now >= lane.policy.usable_until(fresh_until(entry)):
+                if entry is None or now >= usable_until(entry):
                     return flight
                 break
             entry, now = self._entries(key)[index], self._clock()
@@ -90,12 +90,12 @@ class Scope:
         return self._blank if record is None else record[2]
 
     def _lane(self, index: int, probe: Probe, policy: Policy) -> Lane:
+        execution = Execution(probe, policy, open_context=self._open_context, clock=self._clock)
         return Lane(
             probe,
             policy,
-            execute=Execution(
-                probe, policy, open_context=self._open_context, clock=self._clock
-            ),
+            execute=execution,
+            grace=execution.grace,
             settle=partial(self._settle, index),
             clock=self._clock,
         )

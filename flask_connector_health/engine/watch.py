@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -58,17 +59,23 @@ class Watch:
         idle_since = self._clock()
         while True:
             now = self._clock()  # before the look: what begins in the meantime counts from here
-            due = self._look()
+            due = self._looked()
             if due is not None:
                 idle_since = now
             elif now - idle_since >= IDLE:
                 self._alive = False
                 # Whoever came between the look and this line counted on us.
-                if self._look() is None or not self._claim():
+                if self._looked() is None or not self._claim():
                     return
                 continue
             soon = now + self._interval
             self._sleep_until(soon if due is None else min(soon, due))
+
+    def _looked(self) -> float | None:
+        try:
+            return self._look()
+        except BaseException:  # noqa: BLE001 - out of memory, say: the next look may do better
+            return math.inf
 
     def _sleep(self, until: float) -> None:
         time.sleep(max(0.0, until - self._clock()))
