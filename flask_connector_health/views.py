@@ -59,19 +59,37 @@ Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
 
 
 class HealthResponse(Response):
-    """A response of one's own for each request, around a body and headers made beforehand."""
+    """A response of one's own for each request, around a body and headers made beforehand.
+
+    What Werkzeug would work out as it is sent is known already, unless the host made something
+    else of the answer: then this is a response like any other.
+    """
 
     def __init__(self, body: bytes, status: str, lines: list[tuple[str, str]]) -> None:
         headers = Headers()
         headers[:] = lines
-        super().__init__([body], status, headers)
+        chunks = [body]
+        super().__init__(chunks, status, headers)
         self._made = status, lines
+        self._chunks: list[bytes] | None = chunks
 
     def get_wsgi_headers(self, environ: dict[str, t.Any]) -> Headers:
-        """Take the headers as they are, unless the host made something else of the answer."""
+        """Take the headers as they are."""
         if (self.status, [*self.headers]) == self._made:
             return self.headers
         return super().get_wsgi_headers(environ)
+
+    def get_app_iter(self, environ: dict[str, t.Any]) -> t.Iterable[bytes]:
+        """Take the body as it is, with nothing to call once it is sent."""
+        is_whole = environ["REQUEST_METHOD"] == "GET" and self.status == self._made[0]
+        if is_whole and self.response is self._chunks:
+            return self._chunks
+        return super().get_app_iter(environ)
+
+    def call_on_close(self, func: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
+        """Have something called once the body is sent, after all."""
+        self._chunks = None
+        return super().call_on_close(func)
 
 
 class Views:

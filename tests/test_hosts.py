@@ -324,3 +324,20 @@ def test_a_host_may_send_another_body_without_its_length(make_app: MakeApp) -> N
 
     assert response.data == b"{}"
     assert response.headers["Content-Length"] == "2"
+
+
+def test_what_a_host_wants_called_after_an_answer_is_called(make_app: MakeApp) -> None:
+    app = make_app()
+    closed: list[str] = []
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        response.call_on_close(lambda: closed.append(request.path))
+        return response
+
+    with app.test_client() as client:
+        response = client.get(PUBLIC)
+        assert response.data == OK
+        response.close()
+
+    assert closed == [PUBLIC]
