@@ -7,6 +7,8 @@ import time
 import typing as t
 from collections.abc import Callable
 
+from flask import Flask
+
 from flask_connector_health import ProbeResult, Report
 from flask_connector_health.engine.lane import Lane
 from flask_connector_health.engine.monitor import Monitor
@@ -88,6 +90,11 @@ def drive(call: Callable[..., t.Any], **options: t.Any) -> Probe:
 
 def result_of(report: Report) -> ProbeResult:
     return report.results["drive"]
+
+
+def engine_of(app: Flask) -> Monitor:
+    monitor: Monitor = app.extensions["connector_health"]["connector_health"]
+    return monitor
 
 
 def lane_of(monitor: Monitor, name: str = "drive") -> Lane:

@@ -17,10 +17,8 @@ from sqlalchemy.pool import QueuePool
 from flask_connector_health import ConnectorHealth, Report
 
 from .apps.hangs import Hang
+from .clockwork import PATIENCE, engine_of
 from .conftest import MakeApp
-
-# Real seconds: only a test that fails waits this long.
-PATIENCE = 10.0
 
 
 class Base(DeclarativeBase):
@@ -49,8 +47,7 @@ class Host:
             self.pool = t.cast(QueuePool, self.db.engine.pool)
 
     def report(self) -> Report:
-        monitor = self.app.extensions["connector_health"]["connector_health"]
-        return t.cast(Report, monitor.report())
+        return engine_of(self.app).report()
 
     def wait_for_teardown(self) -> None:
         assert self.torn_down.acquire(timeout=PATIENCE)

@@ -25,7 +25,7 @@ from flask_connector_health.engine.loop import Loops, _Threads
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome, answered
 
-from .clockwork import PATIENCE, engine_threads, eventually, in_background, lane_of
+from .clockwork import PATIENCE, engine_of, engine_threads, eventually, in_background, lane_of
 from .conftest import MakeApp
 
 AsyncProbe = Callable[[], Awaitable[object]]
@@ -41,8 +41,7 @@ def monitor_of(make_app: MakeApp, health: ConnectorHealth) -> Callable[..., Moni
         options = {"ttl": 0.0, "timeout": PATIENCE, **options}
         health.add_probe(t.cast(t.Any, call), name="drive", **options)
         app = make_app(DEADLINE=PATIENCE)
-        monitor: Monitor = app.extensions["connector_health"]["connector_health"]
-        return monitor
+        return engine_of(app)
 
     return make
 
@@ -137,7 +136,7 @@ def test_the_loop_ends_with_its_app(make_app: MakeApp, health: ConnectorHealth) 
     health.add_probe(drive, name="drive")
     before = set(engine_threads("loop"))
     app = make_app(TIMEOUT=0.1)
-    app.extensions["connector_health"]["connector_health"].report()
+    engine_of(app).report()
     [loop] = set(engine_threads("loop")) - before
 
     def has_ended() -> bool:
@@ -339,7 +338,7 @@ def test_a_run_that_obeys_its_cancellation_keeps_no_other_from_its_turn(
         return True
 
     health.add_probe(drive, name="drive", scope="organization", slots=1, timeout=TIMEOUT)
-    monitor = make_app(DEADLINE=PATIENCE).extensions["connector_health"]["connector_health"]
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
     names = ["org_slow", *(f"org_{number}" for number in range(10))]
 
     reports = [in_background(partial(monitor.report, name)) for name in names]
@@ -375,7 +374,7 @@ def test_runs_that_a_blocked_loop_held_up_end_with_it(
 
     health.add_probe(drive, name="drive", scope="organization", timeout=TIMEOUT)
     app = make_app(DEADLINE=0.01)
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = engine_of(app)
 
     for organization_id in ("org_a", "org_blocking"):
         monitor.report(organization_id)

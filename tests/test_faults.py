@@ -19,7 +19,7 @@ from flask import Flask
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
 
-from .clockwork import PATIENCE, engine_threads, eventually, lane_of
+from .clockwork import PATIENCE, engine_of, engine_threads, eventually, lane_of
 from .conftest import PUBLIC, MakeApp
 
 DEADLINE = 0.2
@@ -38,10 +38,7 @@ def release() -> Iterator[threading.Event]:
 
 
 def report_of(app: Flask, organization_id: str | None = None) -> Report:
-    report: Report = app.extensions["connector_health"]["connector_health"].report(
-        organization_id
-    )
-    return report
+    return engine_of(app).report(organization_id)
 
 
 def timed(call: Callable[[], t.Any]) -> float:
@@ -120,7 +117,7 @@ def test_a_hung_probe_takes_no_more_threads_than_its_slots(
         slots=2,
     )
     app = make_app(DEADLINE=0.01, FAILURE_TTL=0)
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = engine_of(app)
 
     for number in range(5):
         monitor.report(f"org_{number}")
@@ -146,7 +143,7 @@ def test_an_answer_after_the_timeout_is_a_failure(
 
 
 def lane_of_app(app: Flask, name: str) -> t.Any:
-    return lane_of(app.extensions["connector_health"]["connector_health"], name)
+    return lane_of(engine_of(app), name)
 
 
 # Probes that answer nonsense, or try to leave
@@ -326,7 +323,7 @@ def test_one_organization_that_hangs_makes_no_other_late_or_wrong(
 
     health.add_probe(tenant, name="tenant", scope="organization", timeout=0.1)
     app = make_app(DEADLINE=0.8, TTL=0.05, FAILURE_TTL=0.05, MAX_STALE=0)
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = engine_of(app)
     expected = {f"org_{number}": Status.OK for number in range(8)}
     expected["org_broken"] = Status.UNAVAILABLE
     wrong: list[tuple[str, Report]] = []

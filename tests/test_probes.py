@@ -25,14 +25,12 @@ from flask_connector_health.engine.policy import Policy
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.settings import Settings
 
-from .clockwork import Told, drive, engine_threads, eventually
+from .clockwork import Told, drive, engine_of, engine_threads, eventually
 from .conftest import CONFIG, PUBLIC, MakeApp
 
 
 def report_of(app: Flask, organization_id: str | None = None) -> Report:
-    monitor = app.extensions["connector_health"]["connector_health"]
-    report: Report = monitor.report(organization_id)
-    return report
+    return engine_of(app).report(organization_id)
 
 
 @pytest.fixture(autouse=True)

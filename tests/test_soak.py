@@ -24,6 +24,8 @@ from flask_connector_health import ConnectorHealth, Report
 
 from .apps.hangs import Hang
 from .apps.timed import timed
+from .benchmarks.measure import resident
+from .clockwork import engine_of
 from .conftest import BEARER, CONFIG, PUBLIC, MakeApp
 from .load import Answer, ask, call, connected, in_parallel, repeatedly
 from .servers import Launched
@@ -49,12 +51,6 @@ def wrong(answers: list[Answer], expected: Callable[[str], str]) -> list[Answer]
 
 def late(answers: list[Answer]) -> list[Answer]:
     return [answer for answer in answers if answer.seconds > LIMIT]
-
-
-def resident() -> int:
-    """Read the bytes of memory that this process holds now, not at its peak."""
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def native_threads() -> int:
@@ -197,7 +193,7 @@ class Mixed:
         self.threads_before = native_threads()
         self.watch = Watch(SECONDS)
         self._service = timed(app.wsgi_app)
-        self._monitor = app.extensions["connector_health"]["connector_health"]
+        self._monitor = engine_of(app)
 
     def client(self, number: int) -> list[Answer]:
         organization_id = ORGANIZATIONS[number % 50]
@@ -329,7 +325,7 @@ def crowded() -> Crowded:
     health = ConnectorHealth()
     health.add_probe(lambda organization_id: True, name="drive", scope="organization")
     app = host(health, AVAILABILITY=lambda: True, TTL=3_600.0, MAX_ORGANIZATIONS=10_000)
-    report = app.extensions["connector_health"]["connector_health"].report
+    report = engine_of(app).report
     count = max(40_000, int(1_000_000 * SHARE))
     memory = []
     for number in range(count):

@@ -12,7 +12,7 @@ from flask_connector_health.engine.policy import MEMORY, Policy
 from flask_connector_health.engine.record import Entry, result_of, succeed
 from flask_connector_health.model import STATUSES, judge
 
-from .clockwork import Told
+from .clockwork import Told, engine_of
 from .conftest import PUBLIC, MakeApp
 
 OK, DEGRADED, UNAVAILABLE = STATUSES
@@ -164,7 +164,7 @@ def test_thresholds_are_kept_for_each_organization(
         lambda organization_id: told[organization_id], name="drive", scope="organization"
     )
     app = make_app(TTL=0, FAILURE_THRESHOLD=2)
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = engine_of(app)
     for organization_id in told:
         monitor.report(organization_id)
 
