@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from flask_connector_health import ConnectorHealth, Status
+from flask_connector_health.settings import Settings
 
 from .clockwork import engine_of
 from .conftest import PUBLIC, ROOT, SCOPED, MakeApp
@@ -51,6 +53,21 @@ def test_every_block_is_executed_here() -> None:
     source = pathlib.Path(__file__).read_text()
 
     assert [name for name in NAMES if f'BLOCKS["{name}"]' not in source] == []
+
+
+def test_the_table_of_settings_is_complete_and_right() -> None:
+    table = README.partition("## Configuration")[2].partition("\n\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", table, re.MULTILINE)
+    defaults = {
+        field.name.upper(): getattr(field.default, "pattern", field.default)
+        for field in dataclasses.fields(Settings)
+    }
+
+    assert {name for name, _ in rows} == set(defaults)
+    assert {name: text.strip("`") for name, text in rows} == {
+        name: "required" if default is dataclasses.MISSING else str(default)
+        for name, default in defaults.items()
+    }
 
 
 # The first screen, and what builds on it
@@ -254,6 +271,20 @@ def strangers(**changes: str) -> dict[str, str]:
     return kept | changes
 
 
+def typed(command: str, folder: pathlib.Path, **changes: str) -> str:
+    """Run a command as a stranger would, and give what it printed."""
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=strangers(**changes),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.clients
 def test_the_first_command_serves_the_example_app_as_the_session_shows(
     checkout: pathlib.Path, tmp_path: pathlib.Path
@@ -279,37 +310,18 @@ def test_the_first_command_serves_the_example_app_as_the_session_shows(
 @pytest.mark.clients
 def test_the_second_command_runs_the_tests(checkout: pathlib.Path) -> None:
     # One file of them: this very run is what proves the rest.
-    environment = strangers(PYTEST_ADDOPTS="tests/test_contract.py")
+    printed = typed(BLOCKS["test"], checkout, PYTEST_ADDOPTS="tests/test_contract.py")
 
-    done = subprocess.run(
-        ["sh", "-c", BLOCKS["test"]],
-        capture_output=True,
-        text=True,
-        cwd=checkout,
-        env=environment,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r" \d+ passed in ", done.stdout)
+    assert re.search(r" \d+ passed in ", printed)
 
 
 @pytest.mark.clients
 def test_the_benchmark_installs_what_it_compares_with(checkout: pathlib.Path) -> None:
     # What this test run has installed is there already; the rest goes where it hurts nobody.
-    environment = strangers(PYTHONPATH=sysconfig.get_path("purelib"))
     venv.create(checkout / ".venv", with_pip=True)
-    command = BLOCKS["benchmark"].strip()
+    command = BLOCKS["benchmark"].strip() + " --quick parallel"
 
-    done = subprocess.run(
-        ["sh", "-c", f"{command} --quick parallel"],
-        capture_output=True,
-        text=True,
-        cwd=checkout,
-        env=environment,
-        check=False,
-    )
+    printed = typed(command, checkout, PYTHONPATH=sysconfig.get_path("purelib"))
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Left out" not in done.stdout
-    assert re.search(r"^\| pyctuator \| [\d,]+ \|$", done.stdout, re.MULTILINE)
+    assert "Left out" not in printed
+    assert re.search(r"^\| pyctuator \| [\d,]+ \|$", printed, re.MULTILINE)
