@@ -6,6 +6,7 @@ import _thread
 import gc
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -16,10 +17,11 @@ from functools import partial
 
 import pytest
 from flask import Flask
+from werkzeug.serving import make_server
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
 
-from .clockwork import PATIENCE, engine_of, engine_threads, eventually, lane_of
+from .clockwork import PATIENCE, Gated, engine_of, engine_threads, eventually, lane_of
 from .conftest import PUBLIC, MakeApp
 
 DEADLINE = 0.2
@@ -267,6 +269,28 @@ def test_a_probe_that_asks_for_the_health_itself_waits_for_the_deadline_at_most(
 
     assert timed(lambda: report_of(apps[0])) < DEADLINE + MARGIN
     eventually(lambda: report_of(apps[0]).results["circular"].message == "")
+
+
+# Clients
+
+
+def test_a_client_that_hangs_up_cancels_nothing(
+    make_app: MakeApp, health: ConnectorHealth, gated: Gated
+) -> None:
+    health.add_probe(gated, name="gated")
+    app = make_app(DEADLINE=PATIENCE)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+        client.sendall(f"GET {PUBLIC} HTTP/1.0\r\n\r\n".encode())
+        gated.wait_for_start()
+    gated.let_through()
+
+    eventually(lambda: engine_of(app).status() is Status.OK)
+    assert gated.runs == 1
+    server.shutdown()
+    server.server_close()
 
 
 # The system
