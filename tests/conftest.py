@@ -89,13 +89,7 @@ def gated() -> Iterator[Gated]:
 @pytest.fixture(autouse=True)
 def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (lane, teller, watch):
-        monkeypatch.setattr(module, "IDLE", 0.02)
-    sleep = watch.Watch._sleep
-
-    def nap(self: watch.Watch, until: float) -> None:
-        sleep(self, min(until, self._clock() + 0.05))
-
-    monkeypatch.setattr(watch.Watch, "_sleep", nap)
+        monkeypatch.setattr(module, "IDLE", 1 / 64)  # exact, so that sums of it are, too
 
 
 @pytest.fixture

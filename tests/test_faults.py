@@ -138,14 +138,10 @@ def test_an_answer_after_the_timeout_is_a_failure(
 
     failed = report_of(app).results["late"]
     release.set()
-    eventually(lambda: lane_of_app(app, "late")._hung.total() == 0)
+    eventually(lambda: lane_of(engine_of(app), "late")._hung.total() == 0)
 
     assert failed.message.startswith("no answer within its timeout of 0.05 s")
     assert report_of(app).results["late"] == failed
-
-
-def lane_of_app(app: Flask, name: str) -> t.Any:
-    return lane_of(engine_of(app), name)
 
 
 # Probes that answer nonsense, or try to leave

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import typing as t
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ IDLE = 10.0
 # Lines that may wait for a handler that blocks; beyond that the oldest are lost.
 LINES = 1_000
 
-Line = Callable[[], None]
+Line: t.TypeAlias = Callable[[], None]
 
 
 class Teller:

@@ -33,7 +33,7 @@ class Watch:
         sleep_until: Callable[[float], object] | None = None,
     ) -> None:
         self._look = look
-        self._interval = interval
+        self._interval = min(interval, IDLE)
         self._clock = clock
         self._sleep_until = sleep_until or self._sleep
         self._lock = threading.Lock()
