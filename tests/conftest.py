@@ -8,6 +8,7 @@ import sys
 import typing as t
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from flask import Flask
 
@@ -21,6 +22,10 @@ from .clockwork import Clock, Gated, engine_threads, eventually
 from .servers import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 # The example app is no part of the package. Last on the path: the installed package goes first.
 sys.path.append(str(ROOT))

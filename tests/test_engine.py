@@ -678,7 +678,7 @@ def test_a_failure_that_nobody_asked_for_is_as_old_as_its_timeout(
     clock.advance(1_000.0)  # the machine slept, say
 
     assert not report().available
-    eventually(lambda: len(monitor._current().service.records) == 1)
+    eventually(lambda: not lane_of(monitor)._flights)
     gated.let_through(2)
     assert in_background(monitor.report)().status is Status.OK
 
