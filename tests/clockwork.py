@@ -10,6 +10,7 @@ from collections.abc import Callable
 from flask import Flask
 
 from flask_connector_health import ProbeResult, Report
+from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.lane import Lane
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
@@ -109,6 +110,17 @@ def waited_for(monitor: Monitor) -> None:
     eventually(lambda: [f for f in flights.copy().values() if f.deadline is not None])
 
 
+def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -> None:
+    """Start a run for this key and let it hang, until it is settled as failed."""
+    flight = lane_of(monitor).join(key, unless=lambda: False)
+    assert isinstance(flight, Flight)
+    gated.wait_for_start()
+    monitor._current()._watch.ensure()
+    eventually(lambda: engine_threads("watch"))
+    clock.advance(5.0)
+    assert flight.done.wait(PATIENCE)
+
+
 def in_background(call: Callable[[], T]) -> Callable[[], T]:
     """Start a call in a thread of its own; calling the answer waits for what it returns."""
     returned: list[T] = []
@@ -138,3 +150,15 @@ def engine_threads(name: str = "") -> list[threading.Thread]:
         for thread in threading.enumerate()
         if thread.name.startswith(prefix) and (name or not thread.name.endswith(" loop"))
     ]
+
+
+def refusing(name: str) -> Callable[[threading.Thread], None]:
+    """Make a Thread.start that the system refuses for threads of this name."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    return refuse

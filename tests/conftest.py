@@ -18,7 +18,7 @@ from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
-from .clockwork import Clock, Gated, engine_threads, eventually
+from .clockwork import Clock, Gated, drive, engine_threads, eventually
 from .servers import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -118,6 +118,17 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
     yield make
     clock.close()
     eventually(lambda: not engine_threads())
+
+
+@pytest.fixture
+def once_ok(make_monitor: MakeMonitor, gated: Gated) -> Monitor:
+    """Make a monitor whose probe was ok once, and fails from then on."""
+    monitor = make_monitor(drive(gated), TTL=5.0, MAX_STALE=15.0)
+    gated.let_through()
+    monitor.report()
+    gated.wait_for_start()
+    gated.answer = False
+    return monitor
 
 
 @pytest.fixture(scope="session", params=["gunicorn", "waitress"])

@@ -1,0 +1,109 @@
+"""What belongs to one process and one run. Real processes are in test_processes.py."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import os
+import threading
+import typing as t
+from collections.abc import Callable
+
+import pytest
+
+from flask_connector_health.probes.spec import Probe
+
+from .clockwork import (
+    PATIENCE,
+    Gated,
+    Told,
+    drive,
+    engine_threads,
+)
+from .conftest import MakeMonitor
+
+
+def test_a_run_leaves_nothing_in_the_context_of_the_next(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen: list[str] = []
+
+    def call(organization_id: str) -> bool:
+        seen.append(tenant.get())
+        tenant.set(organization_id)
+        return True
+
+    monitor = make_monitor(drive(call, scope="organization", slots=1))
+    tenant.set("a request's")
+
+    for organization_id in ("org_a", "org_b"):
+        monitor.report(organization_id)
+
+    assert seen == ["nobody", "nobody"]
+    assert len(engine_threads("drive")) == 1
+
+
+def test_another_process_begins_anew_with_the_results_of_its_parent(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, own = Told(), Told()
+    monitor = make_monitor(drive(service), Probe(name="own", call=own, scope="organization"))
+    monitor.report("org_a")
+    parent = monitor._current()
+
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+
+    assert monitor.report("org_a").available
+    assert monitor._current() is not parent
+    assert (service.runs, own.runs) == (1, 1)
+
+
+def test_who_waited_for_a_runtime_takes_the_one_that_was_made(
+    make_monitor: MakeMonitor,
+) -> None:
+    monitor = make_monitor(drive(Told()))
+
+    made = monitor._make_runtime(os.getpid(), None)
+
+    class Held(contextlib.nullcontext[None]):
+        def __enter__(self) -> None:
+            monitor._runtime = made
+
+    monitor._making[os.getpid()] = t.cast(threading.Lock, Held())
+
+    assert monitor._current() is made
+
+
+class Left(BaseException):
+    """Stand in for the end of a process."""
+
+
+async def come_back_later(fork: Callable[[], bool]) -> bool:
+    return fork()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_forked_child_leaves_before_it_touches_what_is_its_parents(
+    make_monitor: MakeMonitor, is_async: bool
+) -> None:
+    left: list[int] = []
+    child = pytest.MonkeyPatch()
+
+    def leave(code: int) -> None:
+        left.append(code)
+        child.undo()
+        raise Left
+
+    def fork() -> bool:
+        child.setattr(os, "getpid", lambda: -1)
+        child.setattr(os, "_exit", leave)
+        return True
+
+    call = functools.partial(come_back_later, fork) if is_async else fork
+    monitor = make_monitor(drive(call), DEADLINE=PATIENCE)
+
+    monitor.report()
+
+    assert left == [0]

@@ -1,0 +1,101 @@
+"""The watch: what looks after overdue runs, while there are any."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from flask_connector_health.engine import watch as watch_module
+
+from .clockwork import (
+    PATIENCE,
+    Clock,
+    Gated,
+    Told,
+    drive,
+    engine_threads,
+    eventually,
+    in_background,
+    refusing,
+    waited_for,
+)
+from .conftest import MakeMonitor
+
+
+def test_it_starts_no_thread_before_there_is_something_to_look_after(
+    make_monitor: MakeMonitor,
+) -> None:
+    make_monitor(drive(Told()))
+
+    assert engine_threads() == []
+
+
+def test_a_look_that_raises_is_not_the_last(clock: Clock) -> None:
+    looked = threading.Event()
+    looks = iter([MemoryError()])
+
+    def look() -> float | None:
+        error = next(looks, None)
+        if error is not None:
+            raise error
+        looked.set()
+        return None
+
+    watch = watch_module.Watch(look, 10.0, clock=clock, sleep_until=clock.sleep_until)
+    watch.ensure()
+    clock.close()
+
+    assert looked.wait(PATIENCE)
+
+
+def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
+    busy = iter([None, None, 1_000_000.0])
+    looked = threading.Event()
+
+    def look() -> float | None:
+        due = next(busy, None)
+        if due is not None:
+            looked.set()
+        return due
+
+    watch = watch_module.Watch(look, 10.0, clock=clock, sleep_until=clock.sleep_until)
+    watch.ensure()
+    clock.close()
+
+    assert looked.wait(PATIENCE)
+    eventually(lambda: not engine_threads("watch"))
+
+
+def test_it_leaves_what_came_as_it_ended_to_its_successor(clock: Clock) -> None:
+    looks: list[Callable[[], float | None]] = [
+        lambda: None,
+        lambda: None,
+        lambda: (watch._claim(), 1.0)[1],  # somebody else's thread is there already
+    ]
+    watch = watch_module.Watch(
+        lambda: looks.pop(0)(), 10.0, clock=clock, sleep_until=clock.sleep_until
+    )
+    watch.ensure()
+    clock.close()
+
+    eventually(lambda: not engine_threads("watch"))
+    assert looks == []
+
+
+def test_a_watch_that_was_refused_is_asked_for_again(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make_monitor(drive(gated))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refusing("connector-health watch"))
+        in_background(monitor.report)
+        waited_for(monitor)
+        clock.advance(0.05)
+
+    monitor.report()
+    eventually(lambda: engine_threads("watch"))
+    clock.advance(5.0)
+
+    eventually(lambda: len(monitor._current().service.records) == 1)
