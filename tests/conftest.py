@@ -18,7 +18,7 @@ from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
-from .clockwork import Clock, Gated, drive, engine_threads, eventually
+from .clockwork import PATIENCE, Clock, Gated, drive, engine_threads, eventually
 from .servers import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,6 +40,7 @@ CONFIG: dict[str, t.Any] = {
     "CONNECTOR_HEALTH_VERIFY_TOKEN": lambda token: {"good-token": "ann"}.get(token),
     "CONNECTOR_HEALTH_VERIFY_API_KEY": lambda key: {"good-key": "bob"}.get(key),
     "CONNECTOR_HEALTH_AUTHORIZE": allow_any_organization,
+    "CONNECTOR_HEALTH_DEADLINE": PATIENCE,  # a slow machine is no reason to fail
 }
 
 MakeApp = Callable[..., Flask]
@@ -92,9 +93,11 @@ def gated() -> Iterator[Gated]:
 
 
 @pytest.fixture(autouse=True)
-def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (lane, teller, watch):
         monkeypatch.setattr(module, "IDLE", 1 / 64)  # exact, so that sums of it are, too
+    yield
+    eventually(lambda: not engine_threads("log"))  # or the next test would find its lines
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ async def loop(*organization):
 
 def make(*probes, **changes):
     config = {
-        "AVAILABILITY": lambda: True, "VERIFY_TOKEN": lambda token: None,
+        "AVAILABILITY": lambda: True, "DEADLINE": 10.0, "VERIFY_TOKEN": lambda token: None,
         "AUTHORIZE": lambda principal, organization_id: True, **changes,
     }
     settings = Settings.from_config({f"CONNECTOR_HEALTH_{k}": v for k, v in config.items()})
@@ -245,17 +245,17 @@ async def hung():
 
 @pytest.mark.parametrize("hung", HUNG.values(), ids=HUNG)
 def test_a_hung_run_delays_no_exit(hung: str) -> None:
-    started = time.monotonic()
-
     printed = run(
         hung
         + "\nmonitor = make(Probe(name='hung', call=hung, timeout=0.1), DEADLINE=0.3)"
         + "\nprint(monitor.report().available)"
         + "\nmonitor.report()"
+        + "\nprint(time.monotonic())"
     )
 
-    assert printed == "False"
-    assert time.monotonic() - started < 0.4 + 2.5
+    available, done = printed.split()
+    assert available == "False"
+    assert time.monotonic() - float(done) < 2.5
 
 
 @pytest.mark.parametrize("how", ["pass", "sys.exit()", "time.sleep(0.2)"])

@@ -14,13 +14,7 @@ import pytest
 
 from flask_connector_health.probes.spec import Probe
 
-from .clockwork import (
-    PATIENCE,
-    Gated,
-    Told,
-    drive,
-    engine_threads,
-)
+from .clockwork import PATIENCE, Gated, Told, drive, eventually, in_background, lane_of
 from .conftest import MakeMonitor
 
 
@@ -28,21 +22,26 @@ def test_a_run_leaves_nothing_in_the_context_of_the_next(
     make_monitor: MakeMonitor, gated: Gated
 ) -> None:
     tenant = contextvars.ContextVar("tenant", default="nobody")
-    seen: list[str] = []
+    seen: list[tuple[int, str]] = []
 
-    def call(organization_id: str) -> bool:
-        seen.append(tenant.get())
+    def call(organization_id: str) -> t.Any:
+        seen.append((threading.get_ident(), tenant.get()))
         tenant.set(organization_id)
-        return True
+        return gated()
 
     monitor = make_monitor(drive(call, scope="organization", slots=1))
     tenant.set("a request's")
 
-    for organization_id in ("org_a", "org_b"):
-        monitor.report(organization_id)
+    first = in_background(lambda: monitor.report("org_a"))
+    gated.wait_for_start()
+    second = in_background(lambda: monitor.report("org_b"))
+    eventually(lambda: lane_of(monitor)._queue)
+    gated.let_through(2)
 
-    assert seen == ["nobody", "nobody"]
-    assert len(engine_threads("drive")) == 1
+    assert first().available
+    assert second().available
+    [thread] = {thread for thread, _ in seen}
+    assert seen == [(thread, "nobody")] * 2
 
 
 def test_another_process_begins_anew_with_the_results_of_its_parent(

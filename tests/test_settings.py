@@ -21,6 +21,7 @@ from .conftest import BEARER, CONFIG, PUBLIC, SCOPED, MakeApp
 
 def read(**changes: t.Any) -> Settings:
     config = dict(CONFIG)
+    del config[PREFIX + "DEADLINE"]
     for key, value in changes.items():
         config[PREFIX + key] = value
     return Settings.from_config(config)

@@ -39,6 +39,8 @@ def test_threads_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated)
         for number in range(20)
     ]
     eventually(lambda: len(lane_of(monitor)._flights) == 20)
+    for _ in range(2):
+        gated.wait_for_start()
 
     assert len(engine_threads("drive")) == 2
     gated.let_through(20)
@@ -75,7 +77,7 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
 
     eventually(lambda: not engine_threads())
     monitor._current().service.records.update(None, lambda _: (0.0, 0, (None,)))
-    assert monitor.report().available
+    eventually(lambda: monitor.report().available)
 
 
 def test_two_runs_at_once_do_not_queue_for_one_idle_thread(
@@ -126,7 +128,6 @@ def test_when_all_slots_hang_the_result_and_the_log_say_so(
     text = "all 2 of its threads hang in earlier runs, so it cannot be run; give the client"
     assert result.message.startswith(text)
     assert result.status is Status.UNAVAILABLE
-    clock.advance(1.0)
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
     eventually(lambda: expected in caplog.text)
     assert gated.runs == 2
@@ -162,6 +163,10 @@ def test_no_capacity_is_neither_kept_nor_logged_as_a_failure(
 
     assert not stranded.available
     assert monitor.report("org_b").available
+    gated.answer = False
+    gated.let_through()
+    monitor.report("org_c")
+    eventually(lambda: "'org_c' is unavailable" in caplog.text)
     assert "'org_b' is unavailable" not in caplog.text
 
 
@@ -192,7 +197,7 @@ def test_a_hung_run_that_returns_gives_its_slot_back(
 
     assert monitor.report().available
     lane = lane_of(monitor)
-    eventually(lambda: (lane._working, lane._idle) == (1, 1))
+    eventually(lambda: (lane._working, lane._idle) in {(1, 1), (0, 0)})  # idle, or ended
 
 
 def test_an_organizations_re_tries_leave_half_of_the_slots_to_the_others(
@@ -276,7 +281,6 @@ def test_beyond_a_full_queue_there_is_no_verdict(
     assert running().available
     assert queued().available
     assert monitor.report("org_too_many").available
-    clock.advance(1.0)
     eventually(lambda: text in caplog.text)
 
 

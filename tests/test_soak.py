@@ -296,7 +296,7 @@ def test_neither_hung_nor_slow_organizations_hurt_others(
             await asyncio.sleep(0.5)
         return organization_id != "org_hung" or await hang.swallow()
 
-    service = timed(make_app(TTL=1.0, MAX_STALE=1.0, TIMEOUT=1.0).wsgi_app)
+    service = timed(make_app(DEADLINE=DEADLINE, TTL=1.0, MAX_STALE=1.0, TIMEOUT=1.0).wsgi_app)
     healthy = [f"org_{number}" for number in range(48)]
 
     def client(organization_id: str, pause: float) -> list[Answer]:
@@ -359,7 +359,7 @@ def test_a_hit_stays_fast_beyond_the_bound_of_organizations(crowded: Crowded) ->
 
 def host(health: ConnectorHealth, **config: t.Any) -> Flask:
     app = Flask("host")
-    app.config.from_mapping(CONFIG)
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_DEADLINE=DEADLINE)
     app.config.from_mapping({f"CONNECTOR_HEALTH_{key}": value for key, value in config.items()})
     app.register_blueprint(health)
     return app

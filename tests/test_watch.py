@@ -95,6 +95,7 @@ def test_a_watch_that_was_refused_is_asked_for_again(
         clock.advance(0.05)
 
     monitor.report()
+    gated.wait_for_start()
     eventually(lambda: engine_threads("watch"))
     clock.advance(5.0)
 
