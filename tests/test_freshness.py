@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from flask_connector_health import Status
+from flask_connector_health import ProbeResult, Report, Status
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.model import UNKNOWN
+from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
     Clock,
     Gated,
     Told,
     drive,
+    engine_threads,
     eventually,
     in_background,
+    result_of,
 )
 from .conftest import MakeMonitor
 
@@ -64,6 +70,54 @@ def test_a_result_beyond_max_stale_is_not_believed(
 
     assert report().status is Status.UNAVAILABLE
     assert gated.runs == 2
+
+
+@pytest.fixture
+def slow() -> Iterator[Gated]:
+    slow = Gated()
+    yield slow
+    slow.let_through(1_000)
+
+
+@pytest.fixture
+def stale_beside(
+    slow: Gated, make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> Callable[[], Report]:
+    """Ask for a report that waits for one probe, beside a stale result that is refreshed."""
+    other = Probe(name="slow", call=slow, ttl=0)
+    monitor = make_monitor(drive(gated, timeout=3_600.0), other, DEADLINE=0.25)
+    for probe in (gated, slow):
+        probe.let_through()
+    monitor.report()
+    clock.advance(19.875)
+    gated.answer = False
+    report = in_background(monitor.report)
+    for probe in (gated, slow) * 2:
+        probe.wait_for_start()
+    return report
+
+
+def test_what_a_refresh_found_meanwhile_is_in_the_report(
+    stale_beside: Callable[[], Report], gated: Gated, slow: Gated
+) -> None:
+    gated.let_through()
+    eventually(lambda: not engine_threads("drive"))
+
+    slow.let_through()
+
+    assert result_of(stale_beside()) == ProbeResult(Status.UNAVAILABLE)
+
+
+def test_a_result_that_became_too_old_meanwhile_is_not_believed(
+    stale_beside: Callable[[], Report], clock: Clock, slow: Gated
+) -> None:
+    clock.advance(0.125)
+
+    slow.let_through()
+    eventually(lambda: not engine_threads("slow"))
+    clock.advance(0.125)
+
+    assert result_of(stale_beside()) is UNKNOWN
 
 
 def test_a_clock_that_stands_still_or_goes_back_makes_nothing_older(

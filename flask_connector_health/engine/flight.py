@@ -36,11 +36,15 @@ class Flight:
         self.done.set()
         return self
 
-    def wait(self, until: float, clock: Callable[[], float]) -> ProbeResult:
-        """Wait for the result; the deadline of who does so first holds for all who follow."""
+    def wait(self, until: float, clock: Callable[[], float]) -> None:
+        """Wait for its end; the deadline of who does so first holds for all who follow."""
         if self.deadline is None:
             self.deadline = until
         wait_until(self.done, min(until, self.deadline), clock)
+
+    @property
+    def verdict(self) -> ProbeResult:
+        """What it came to by now: its result, or that there is none, and why."""
         if self.refusal is not None:
             return ProbeResult(Status.UNAVAILABLE, self.refusal)
         return UNKNOWN if self.result is None else self.result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 from flask_connector_health.model import ProbeResult
 from flask_connector_health.probes.spec import Probe
@@ -77,21 +78,39 @@ class Runtime:
 
     def results(self, organization_id: str | None) -> Iterator[tuple[Lane, ProbeResult]]:
         """Give every probe's result, after waiting for all runs that are needed together."""
-        until = self._clock() + self._deadline
-        found = self.service.find(None)
+        asked: list[tuple[Scope, str | None]] = [(self.service, None)]
         if organization_id is not None:
-            found += self.organization.find(organization_id)
-        for lane, result in found:
-            if isinstance(result, Flight):
-                result = self._landed(lane, result, until)
-            yield lane, result
+            asked.append((self.organization, organization_id))
+        found = self._found(asked, until=self._clock() + self._deadline)
+        for (scope, _), results in zip(asked, found, strict=True):
+            for lane, result in zip(scope.lanes, results, strict=True):
+                yield lane, self._landed(lane, result) if isinstance(result, Flight) else result
 
-    def _landed(self, lane: Lane, flight: Flight, until: float) -> ProbeResult:
-        result = flight.wait(until, self._clock)
-        if flight.result is None:
-            reason = flight.refusal or _TOO_SLOW.format(self._deadline)
-            self._warn(lane, flight.organization_id, reason)
-        return result
+    def _found(
+        self, asked: Sequence[tuple[Scope, str | None]], until: float
+    ) -> list[list[ProbeResult | Flight]]:
+        found = [scope.find(key) for scope, key in asked]
+        waited: set[Flight] = set()
+        while flights := [
+            flight
+            for flight in chain(*found)
+            if isinstance(flight, Flight) and flight not in waited
+        ]:
+            for flight in flights:
+                flight.wait(until, self._clock)
+            waited.update(flights)
+            # Meanwhile other results may have become too old, or newer ones have come in.
+            found = [
+                scope.find(key, was) for (scope, key), was in zip(asked, found, strict=True)
+            ]
+        return found
+
+    def _landed(self, lane: Lane, flight: Flight) -> ProbeResult:
+        if flight.result is not None:
+            return flight.result
+        reason = flight.refusal or _TOO_SLOW.format(self._deadline)
+        self._warn(lane, flight.organization_id, reason)
+        return flight.verdict
 
     def _warn(self, lane: Lane, organization_id: str | None, reason: str) -> None:
         now = self._clock()

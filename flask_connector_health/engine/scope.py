@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 
 from flask_connector_health.model import ProbeResult, Status
 from flask_connector_health.probes.spec import Probe
@@ -56,15 +57,17 @@ class Scope:
             for index, probe in enumerate(probes)
         ]
 
-    def find(self, key: str | None) -> list[tuple[Lane, ProbeResult | Flight]]:
+    def find(self, key: str | None, found: Sequence[object] = ()) -> list[ProbeResult | Flight]:
         """Give each probe's result where it may be used, and the run to wait for otherwise.
 
         A result past its TTL may be used while a run refreshes it, up to ``max_stale``.
+
+        :param found: what was given before a wait; its runs stay, its results may be too old.
         """
         entries, now = self._entries(key), self._clock()
         return [
-            (lane, self._found(index, key, entries[index], now))
-            for index, lane in enumerate(self.lanes)
+            was if isinstance(was, Flight) else self._found(index, key, entry, now)
+            for index, (entry, was) in enumerate(zip_longest(entries, found))
         ]
 
     def _found(
