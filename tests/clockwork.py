@@ -152,12 +152,13 @@ def engine_threads(name: str = "") -> list[threading.Thread]:
     ]
 
 
-def refusing(name: str) -> Callable[[threading.Thread], None]:
+def refusing(name: str, refused: threading.Event) -> Callable[[threading.Thread], None]:
     """Make a Thread.start that the system refuses for threads of this name."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name.startswith(name):
+            refused.set()
             raise RuntimeError("can't start new thread")
         start(thread)
 

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
-from flask_connector_health.engine import lane, teller, watch
+from flask_connector_health.engine import errands, lane, watch
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
@@ -92,10 +92,17 @@ def gated() -> Iterator[Gated]:
     gated.let_through(1_000)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _threads_end_soon() -> Iterator[None]:
+    # All the time: a thread that an earlier test has left may begin to wait at any moment.
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (errands, lane, watch):
+            patch.setattr(module, "IDLE", 1 / 64)  # exact, so that sums of it are, too
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module in (lane, teller, watch):
-        monkeypatch.setattr(module, "IDLE", 1 / 64)  # exact, so that sums of it are, too
+def _log_is_told() -> Iterator[None]:
     yield
     eventually(lambda: not engine_threads("log"))  # or the next test would find its lines
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import threading
 
 import pytest
 from flask import Blueprint, Flask, url_for
@@ -16,6 +15,7 @@ from flask_connector_health import (
 )
 from flask_connector_health import __all__ as exported
 
+from .clockwork import engine_threads, eventually
 from .conftest import BEARER, CONFIG, PUBLIC, SCOPED, MakeApp
 
 
@@ -147,11 +147,11 @@ def test_a_probe_of_both_scopes_reports_the_worse_of_its_two_results(
 
 
 def test_registering_starts_no_thread(make_app: MakeApp) -> None:
-    before = set(threading.enumerate())
+    eventually(lambda: not engine_threads())  # of earlier tests
 
     make_app()
 
-    assert not set(threading.enumerate()) - before
+    assert engine_threads() == []
 
 
 def test_a_probe_after_registration_is_refused(

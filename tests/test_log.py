@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-import time
-import typing as t
 from collections.abc import Iterator
 
 import pytest
 
 from flask_connector_health import ProbeResult, Status
-from flask_connector_health.engine import teller as teller_module
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
 
@@ -21,12 +17,10 @@ from .clockwork import (
     Gated,
     Told,
     drive,
-    engine_threads,
     eventually,
     hang,
     in_background,
     lane_of,
-    refusing,
     result_of,
     waited_for,
 )
@@ -105,55 +99,3 @@ def test_lines_of_the_log_keep_their_order(
         "probe 'drive' is unavailable",
         "probe 'drive' is ok",
     ] * 50
-
-
-def test_lines_beyond_a_log_that_blocks_are_bounded() -> None:
-    told: list[int] = []
-    release = threading.Event()
-    teller = teller_module.Teller()
-    teller.tell(t.cast(teller_module.Line, lambda: release.wait(PATIENCE)))
-    eventually(lambda: not teller._lines)
-
-    for number in range(teller_module.LINES + 10):
-        teller.tell(functools.partial(told.append, number))
-    release.set()
-    eventually(lambda: not engine_threads("log"))
-
-    assert told == list(range(10, teller_module.LINES + 10))
-
-
-def test_a_line_that_raises_costs_no_other() -> None:
-    told: list[int] = []
-    teller = teller_module.Teller()
-
-    teller.tell(t.cast(teller_module.Line, lambda: 1 / 0))
-    teller.tell(lambda: told.append(1))
-
-    eventually(lambda: told == [1])
-
-
-def test_a_line_wakes_the_thread_that_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teller_module, "IDLE", 0.5)
-    teller = teller_module.Teller()
-    began = time.monotonic()
-
-    for number in range(10):
-        told: list[int] = []
-        teller.tell(functools.partial(told.append, number))
-        eventually(lambda told=told: told)  # type: ignore[misc]
-
-    assert time.monotonic() - began < 2.5
-
-
-def test_a_line_that_found_no_thread_is_told_with_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told: list[str] = []
-    teller = teller_module.Teller()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health log"))
-        teller.tell(lambda: told.append("first"))
-
-    teller.tell(lambda: told.append("second"))
-
-    eventually(lambda: told == ["first", "second"])

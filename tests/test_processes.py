@@ -87,7 +87,8 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
         locks += [lane._execute._loops._lock for lane in lanes if lane._execute._loops]
         locks += [s._lock for x in (runtime.service, runtime.organization)
                   for s in x.records._shards]
-        locks += [runtime._watch._lock, runtime._teller._wanted, *monitor._making.values()]
+        locks += [runtime._watch._lock, runtime._log._wanted,
+                  runtime._starter._wanted, *monitor._making.values()]
         for lock in locks:
             assert lock.acquire(timeout=5)
         print(in_child(lambda: monitor.report("org_a").available), len(locks))

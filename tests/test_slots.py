@@ -12,6 +12,7 @@ import pytest
 from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine import lane as lane_module
 from flask_connector_health.model import UNKNOWN
+from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
     PATIENCE,
@@ -178,6 +179,7 @@ def test_hung_threads_count_among_the_slots(
 
     for number in range(3):
         lane_of(monitor).join(f"org_{number}", unless=lambda: False)
+    gated.wait_for_start()
 
     assert len(engine_threads("drive")) == 2
     gated.let_through(4)
@@ -197,7 +199,7 @@ def test_a_hung_run_that_returns_gives_its_slot_back(
 
     assert monitor.report().available
     lane = lane_of(monitor)
-    eventually(lambda: (lane._working, lane._idle) in {(1, 1), (0, 0)})  # idle, or ended
+    eventually(lambda: (lane._threads, lane._idle) in {(1, 1), (0, 0)})  # idle, or ended
 
 
 def test_an_organizations_re_tries_leave_half_of_the_slots_to_the_others(
@@ -224,7 +226,45 @@ def test_threads_on_their_way_are_counted_on(make_monitor: MakeMonitor, gated: G
     gated.let_through()
 
     assert all(report().available for report in reports)
-    assert lane_of(monitor)._working <= 1
+    assert lane_of(monitor)._threads <= 1
+
+
+def test_a_request_starts_one_thread_itself_whatever_the_number_of_probes(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where a probe spins on the CPU, each start of a thread costs who makes it two turns.
+    started = []
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        if threading.current_thread() is threading.main_thread():
+            started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    others = [Probe(name=f"other-{number}", call=Told()) for number in range(20)]
+    monitor = make_monitor(drive(Told()), *others, DEADLINE=PATIENCE)
+
+    assert monitor.report().available
+    assert started == ["connector-health starter"]
+
+
+def test_an_exception_that_a_run_left_behind_costs_no_thread(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make_monitor(drive(Told(), slots=1, ttl=0), DEADLINE=PATIENCE)
+    lane = lane_of(monitor)
+    wait, left = lane._wanted.wait, [TimeoutError("of a timer that is still set")]
+
+    def raise_it(timeout: float) -> bool:
+        if left:
+            raise left.pop()
+        return wait(timeout)
+
+    monkeypatch.setattr(lane._wanted, "wait", raise_it)
+
+    assert [monitor.report().available for _ in range(3)] == [True] * 3
+    eventually(lambda: (lane._threads, lane._idle) == (0, 0))
 
 
 @pytest.mark.parametrize("part", ["_execute", "_settle"])
@@ -247,10 +287,12 @@ def test_a_thread_that_was_refused_is_asked_for_without_another_request(
     make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))
+    refused = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health drive"))
+        patch.setattr(threading.Thread, "start", refusing("connector-health drive", refused))
         in_background(monitor.report)
         waited_for(monitor)
+        assert refused.wait(PATIENCE)
         [flight] = lane_of(monitor)._flights.values()
 
     clock.advance(5.0)
@@ -288,10 +330,12 @@ def test_a_thread_that_the_system_refuses_is_asked_for_again(
     make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))
+    refused = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health"))
+        patch.setattr(threading.Thread, "start", refusing("connector-health", refused))
         report = in_background(monitor.report)
         waited_for(monitor)
+        assert refused.wait(PATIENCE)
         clock.advance(0.05)
         assert result_of(report()) is UNKNOWN
 

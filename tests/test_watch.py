@@ -88,10 +88,12 @@ def test_a_watch_that_was_refused_is_asked_for_again(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(gated))
+    refused = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health watch"))
+        patch.setattr(threading.Thread, "start", refusing("connector-health watch", refused))
         in_background(monitor.report)
         waited_for(monitor)
+        assert refused.wait(PATIENCE)
         clock.advance(0.05)
 
     monitor.report()

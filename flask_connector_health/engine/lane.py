@@ -46,6 +46,8 @@ class Lane:
     off: it keeps its slot until it returns, and its result is discarded.
 
     :param execute: runs the probe for an organization; ``None`` says that it could not be run.
+    :param hire: makes a call, soon and in another thread: starting a thread takes two turns of
+        the interpreter, and where a probe spins on the CPU, a request cannot wait for those.
     :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
         who waits for it, and returns the verdict.
     :param grace: seconds beyond its timeout in which a run may still give its thread back.
@@ -58,6 +60,7 @@ class Lane:
         policy: Policy,
         *,
         execute: Callable[[str | None], Outcome | None],
+        hire: Callable[[Callable[[], object]], object],
         settle: Callable[[Flight, Outcome, float], ProbeResult],
         grace: float,
         clock: Callable[[], float],
@@ -65,6 +68,7 @@ class Lane:
         self.probe = probe
         self.policy = policy
         self._execute = execute
+        self._hire = hire
         self._settle = settle
         self._grace = grace
         self._clock = clock
@@ -72,8 +76,8 @@ class Lane:
         self._wanted = threading.Condition(self._lock)
         self._flights: dict[str | None, Flight] = {}
         self._queue: deque[Flight] = deque()
-        self._working = 0
-        self._idle = 0
+        self._threads = 0  # that are alive and not hung...
+        self._idle = 0  # ...and those of them that wait for a run, or are on their way
         self._hung: Counter[str | None] = Counter()
 
     def join(self, organization_id: str | None, *, unless: Callable[[], bool]) -> Flight | None:
@@ -93,10 +97,24 @@ class Lane:
                     return flight.refuse(refusal)
                 self._flights[organization_id] = flight
                 self._queue.append(flight)
-            wanted = self._wants_thread()
-        if wanted:
-            self._start_thread()
+            self._wanted.notify()
+            lacks = self._lacks_threads()
+        if lacks:
+            self._hire(self.staff)
         return flight
+
+    def staff(self) -> None:
+        """Start the threads that the queue calls for, as far as there are slots."""
+        while self._count_in():
+            name = f"connector-health {self.probe.name}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            except (RuntimeError, MemoryError):
+                # The system has no thread to give: the next caller or look tries again.
+                with self._lock:
+                    self._threads -= 1
+                    self._idle -= 1
+                return
 
     def look(self) -> float | None:
         """Settle the runs that are overdue as failed, and write their threads off.
@@ -104,24 +122,23 @@ class Lane:
         When all threads hang, what waits for one is told so. It has not failed by that, so
         nothing is settled: the next request asks again.
 
-        :return: when the next run becomes overdue; ``None`` without any flight.
+        :return: when the next run becomes overdue, infinity if none has begun; ``None`` if
+            there is none left to look after.
         """
         with self._lock:
             late = [f for f in self._flights.values() if self._is_overdue(f, self._grace)]
             for flight in late:
                 flight.claimed = True
                 self._hung[flight.organization_id] += 1
-                self._working -= 1
+                self._threads -= 1
             stranded = list(self._queue) if self._hung.total() >= self.policy.slots else []
             for flight in stranded:
                 del self._flights[flight.organization_id]
             if stranded:
                 self._queue.clear()
-            wanted = self._wants_thread()
             flying = [flight for flight in self._flights.values() if not flight.claimed]
             due = min((self._due(flight) + self._grace for flight in flying), default=None)
-        if wanted:
-            self._start_thread()
+        self.staff()
         for flight in stranded:
             flight.refuse(_ALL_HUNG.format(self.policy.slots))
         for flight in late:
@@ -137,28 +154,17 @@ class Lane:
             return _SHARE_HUNG.format(self._hung[organization_id])
         return _FULL if len(self._queue) >= QUEUE else None
 
-    def _wants_thread(self) -> bool:
-        """Wake a thread if there is work, or count in one to start. Call with the lock held."""
-        if not self._queue:
-            return False
-        if len(self._queue) <= self._idle:
-            self._wanted.notify()
-            return False
-        if self._working + self._hung.total() >= self.policy.slots:
-            return False
-        self._working += 1
-        self._idle += 1  # it is on its way
-        return True
+    def _lacks_threads(self) -> bool:
+        slots_left = self.policy.slots - self._threads - self._hung.total()
+        return len(self._queue) > self._idle and slots_left > 0
 
-    def _start_thread(self) -> None:
-        name = f"connector-health {self.probe.name}"
-        try:
-            threading.Thread(target=self._work, name=name, daemon=True).start()
-        except (RuntimeError, MemoryError):
-            # The system has no thread to give: the next caller or look tries again.
-            with self._lock:
-                self._working -= 1
-                self._idle -= 1
+    def _count_in(self) -> bool:
+        with self._lock:
+            if not self._lacks_threads():
+                return False
+            self._threads += 1
+            self._idle += 1
+            return True
 
     def _work(self) -> None:
         while (flight := self._take()) is not None:
@@ -170,14 +176,20 @@ class Lane:
     def _take(self) -> Flight | None:
         with self._lock:
             while not self._queue:
-                if not self._wanted.wait(IDLE) and not self._queue:
-                    self._working -= 1
+                if not self._rest() and not self._queue:
+                    self._threads -= 1
                     self._idle -= 1
                     return None
             self._idle -= 1
             flight = self._queue.popleft()
             flight.started = self._clock()
             return flight
+
+    def _rest(self) -> bool:
+        try:
+            return self._wanted.wait(IDLE)
+        except BaseException:  # noqa: BLE001 - a timer that a run left behind, say: not ours
+            return True
 
     def _run(self, flight: Flight) -> Outcome | None:
         try:
@@ -190,7 +202,7 @@ class Lane:
             if flight.claimed:
                 self._hung.subtract([flight.organization_id])
                 self._hung = +self._hung  # forgets who has none left
-                self._working += 1
+                self._threads += 1
                 return
             is_late = self._is_overdue(flight)
             flight.claimed = True

@@ -12,12 +12,12 @@ from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
 from . import log
+from .errands import Errands
 from .execution import OpenContext
 from .flight import Flight
 from .lane import Lane
 from .policy import Policy
 from .scope import Scope
-from .teller import Teller
 from .watch import Watch
 
 # Seconds between two lines of the log on a probe that has no verdict in time.
@@ -52,15 +52,17 @@ class Runtime:
         self.pid = pid
         self._clock = clock
         self._deadline = settings.deadline
-        self._teller = Teller()
+        self._log = Errands("log")
+        self._starter = Errands("starter")
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
         interval = max(shortest, SHORTEST_LOOK)
         self._watch = Watch(self._look, interval, clock=clock, sleep_until=sleep_until)
         make = partial(
             Scope,
             settings=settings,
-            attend=self._watch.ensure,
-            tell=self._teller.tell,
+            attend=self._attend,
+            hire=self._starter.do,
+            tell=self._log.do,
             open_context=open_context,
             clock=clock,
             jitter=jitter,
@@ -117,7 +119,11 @@ class Runtime:
         if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
             self._warned[lane] = now
             name = lane.probe.name
-            self._teller.tell(partial(log.no_verdict, name, organization_id, reason))
+            self._log.do(partial(log.no_verdict, name, organization_id, reason))
+
+    def _attend(self) -> None:
+        if not self._watch.is_alive:
+            self._starter.do(self._watch.ensure)
 
     def _look(self) -> float | None:
         lanes = self.service.lanes + self.organization.lanes

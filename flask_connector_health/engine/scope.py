@@ -12,13 +12,13 @@ from flask_connector_health.settings import Settings
 
 from . import log
 from .cache import Cache
+from .errands import Call
 from .execution import Execution, OpenContext
 from .flight import Flight
 from .lane import Lane
 from .outcome import Outcome
 from .policy import Policy
 from .record import Entry, Record, compose, fresh_until, result_of, succeed, usable_until
-from .teller import Line
 
 
 class Scope:
@@ -26,7 +26,8 @@ class Scope:
 
     :param bound: how many keys may have a record at once.
     :param attend: called when a run is under way, to have somebody look after it.
-    :param tell: has a line of the log written, without waiting for it.
+    :param hire: makes a call in another thread, without waiting for it.
+    :param tell: has a line of the log written, the same way.
     :param open_context: opens an app context for a run.
     :param clock: monotonic seconds.
     :param jitter: from 0 to 1, anew for each result.
@@ -38,8 +39,9 @@ class Scope:
         settings: Settings,
         bound: int,
         *,
-        attend: Callable[[], None],
-        tell: Callable[[Line], None],
+        attend: Callable[[], object],
+        hire: Callable[[Call], object],
+        tell: Callable[[Call], object],
         open_context: OpenContext,
         clock: Callable[[], float],
         jitter: Callable[[], float],
@@ -48,6 +50,7 @@ class Scope:
         self._critical = [probe.critical for probe in probes]
         self._blank: tuple[Entry | None, ...] = (None,) * len(probes)
         self._attend = attend
+        self._hire = hire
         self._tell = tell
         self._open_context = open_context
         self._clock = clock
@@ -99,6 +102,7 @@ class Scope:
             policy,
             execute=execution,
             grace=execution.grace,
+            hire=self._hire,
             settle=partial(self._settle, index),
             clock=self._clock,
         )

@@ -37,22 +37,22 @@ class Watch:
         self._clock = clock
         self._sleep_until = sleep_until or self._sleep
         self._lock = threading.Lock()
-        self._alive = False
+        self.is_alive = False
 
     def ensure(self) -> None:
         """See to it that the thread runs; call it after there is something to look after."""
-        if self._alive or not self._claim():
+        if self.is_alive or not self._claim():
             return
         thread = threading.Thread(target=self._run, name="connector-health watch", daemon=True)
         try:
             thread.start()
         except (RuntimeError, MemoryError):
-            self._alive = False  # the system has no thread to give: the next caller tries again
+            self.is_alive = False  # the system has no thread: the next caller tries again
 
     def _claim(self) -> bool:
         with self._lock:
-            claimed = not self._alive
-            self._alive = True
+            claimed = not self.is_alive
+            self.is_alive = True
         return claimed
 
     def _run(self) -> None:
@@ -63,7 +63,7 @@ class Watch:
             if due is not None:
                 idle_since = now
             elif now - idle_since >= IDLE:
-                self._alive = False
+                self.is_alive = False
                 # Whoever came between the look and this line counted on us.
                 if self._looked() is None or not self._claim():
                     return
