@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from flask_connector_health import ProbeResult, Status
+from flask_connector_health.engine.policy import Policy
 from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
 
 from .clockwork import (
     PATIENCE,
     Clock,
     Gated,
+    Told,
     drive,
     engine_threads,
     eventually,
@@ -20,7 +23,7 @@ from .clockwork import (
     result_of,
     waited_for,
 )
-from .conftest import MakeMonitor
+from .conftest import CONFIG, MakeMonitor
 
 
 def test_a_hung_run_is_failed_at_its_timeout(
@@ -143,6 +146,12 @@ def test_no_spacing_makes_a_failure_last_longer_than_it_may_be_served(
     gated.let_through(9)
 
     assert in_background(monitor.report)().available
+
+
+def test_spacing_has_an_end_however_many_runs_hang() -> None:
+    policy = Policy.of(drive(Told(), timeout=86_400.0), Settings.from_config(CONFIG))
+
+    assert policy.spacing(100) == policy.spacing(100_000) > policy.spacing(10)
 
 
 def test_a_verdict_that_a_threshold_holds_up_is_not_held_up_for_longer(

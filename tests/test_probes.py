@@ -8,6 +8,8 @@ import threading
 import time
 import typing as t
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from flask import Flask, current_app, g, has_request_context
@@ -183,7 +185,34 @@ def test_these_answers_are_verdicts(
     assert result_of(lambda: answer) == result
 
 
-@pytest.mark.parametrize("answer", [None, 1, 0, "ok", "", [], {"status": "ok"}, object(), 1.0])
+class Words(str):
+    __slots__ = ()
+
+
+def raise_degraded(text: str) -> t.NoReturn:
+    raise ProbeDegraded(text)
+
+
+@pytest.mark.parametrize("kind", [str, Words])
+@pytest.mark.parametrize("say", [partial(ProbeResult, Status.OK), raise_degraded])
+def test_of_a_long_message_the_beginning_is_kept(
+    result_of: Callable[..., ProbeResult],
+    kind: type[str],
+    say: Callable[[str], ProbeResult],
+) -> None:
+    message = result_of(lambda: say(kind("x" * 100_000))).message
+
+    assert message == "x" * 1_000
+    assert type(message) is str
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 1, 0, "ok", "", [], {"status": "ok"}, object(), 1.0),
+        *(Mock(spec=value) for value in (Status.OK, ProbeResult(Status.OK), True)),
+    ],
+)
 def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
     result_of: Callable[..., ProbeResult], answer: object, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,9 @@ from flask_connector_health.settings import Settings
 # Seconds for which results at least count as consecutive, however short they may be served.
 MEMORY = 60.0
 
+# A float has room for a thousand doublings, and slots may be more.
+DOUBLINGS = 30
+
 # The part of a TTL that jitter may take off, so that what began together drifts apart.
 JITTER = 0.1
 
@@ -55,4 +58,4 @@ class Policy:
 
     def spacing(self, hung: int) -> float:
         """Say how long to wait with the next run when this many runs hang: ever longer."""
-        return 0.0 if hung < 2 else self.timeout * 2.0 ** (hung - 2)
+        return 0.0 if hung < 2 else self.timeout * 2.0 ** min(hung - 2, DOUBLINGS)
