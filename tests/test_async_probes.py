@@ -19,11 +19,14 @@ import pytest
 from flask import current_app
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
+from flask_connector_health.engine import executor as executor_module
 from flask_connector_health.engine import loop as loop_module
 from flask_connector_health.engine import native
-from flask_connector_health.engine.loop import Loops, _Threads
+from flask_connector_health.engine.executor import Executor
+from flask_connector_health.engine.loop import Loops
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome, answered
+from flask_connector_health.engine.run import Run
 
 from .clockwork import PATIENCE, engine_of, engine_threads, eventually, in_background, lane_of
 from .conftest import MakeApp
@@ -295,7 +298,7 @@ def test_a_loop_that_closed_in_the_meantime_is_not_asked_for_anything() -> None:
     loops = Loops(1, time.monotonic)
     loop = loops._new_loop()
     assert loop is not None
-    loops._give_up(loop)
+    loops._give_up(loop, Run())
     eventually(lambda: loop._loop.is_closed())
 
     loop.retire()
@@ -309,7 +312,26 @@ def test_a_run_that_cannot_begin_has_failed() -> None:
 
     outcome = Loops(1, time.monotonic).run(refuse, PATIENCE)
 
+    assert isinstance(outcome, Outcome)
+
     assert outcome is not None
+    assert isinstance(outcome.cause, OSError)
+
+
+def test_a_task_factory_that_raises_has_failed_the_run() -> None:
+    loops = Loops(1, time.monotonic)
+
+    def refuse(*arguments: object, **options: object) -> t.NoReturn:
+        raise OSError("no task today")
+
+    async def run() -> Outcome:
+        asyncio.get_running_loop().set_task_factory(refuse)
+        return answered(True)
+
+    loops.run(run, PATIENCE)
+    outcome = loops.run(run, PATIENCE)
+
+    assert isinstance(outcome, Outcome)
     assert isinstance(outcome.cause, OSError)
 
 
@@ -324,7 +346,7 @@ def test_a_new_loop_has_the_threads_of_the_old_one() -> None:
         found.append(loops.run(call, PATIENCE))
         loop = loops._loop
         assert loop is not None
-        loops._give_up(loop)
+        loops._give_up(loop, Run())
 
     assert found == [answered(True)] * 2
 
@@ -355,34 +377,94 @@ def test_a_run_sees_nothing_of_its_callers_context() -> None:
 
     outcome = Loops(1, time.monotonic).run(drive, PATIENCE)
 
-    assert outcome is not None
+    assert isinstance(outcome, Outcome)
     assert outcome.result.status is Status.OK
 
 
-def test_runs_that_a_blocked_loop_held_up_end_with_it(
-    make_app: MakeApp, health: ConnectorHealth
-) -> None:
-    started, release = threading.Semaphore(0), threading.Event()
+class Blocking:
+    """A probe that blocks its loop for one organization, and keeps the others for a while."""
 
-    async def drive(organization_id: str) -> bool:
-        started.release()
+    def __init__(self) -> None:
+        self.started = threading.Semaphore(0)
+        self.waits = 0.0
+        self.release = threading.Event()
+
+    async def __call__(self, organization_id: str) -> bool:
+        self.started.release()
         if organization_id == "org_blocking":
-            await asyncio.sleep(0.01)
-            release.wait(PATIENCE)
-        await asyncio.sleep(PATIENCE)
+            self.release.wait(PATIENCE)
+        await asyncio.sleep(self.waits)
         return True
 
-    health.add_probe(drive, name="drive", scope="organization", timeout=TIMEOUT)
-    app = make_app(DEADLINE=0.01)
-    monitor = engine_of(app)
+    def wait_for_start(self) -> None:
+        assert self.started.acquire(timeout=PATIENCE)
 
-    for organization_id in ("org_a", "org_blocking"):
-        monitor.report(organization_id)
-        started.acquire(timeout=PATIENCE)
-    eventually(lambda: lane_of(monitor)._hung.total() == 2)
-    release.set()
 
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+@pytest.fixture
+def blocking() -> Iterator[Blocking]:
+    blocking = Blocking()
+    yield blocking
+    blocking.release.set()
+
+
+@pytest.fixture
+def blocked(make_app: MakeApp, health: ConnectorHealth, blocking: Blocking) -> Monitor:
+    health.add_probe(blocking, name="drive", scope="organization", timeout=1.0, ttl=0.0)
+    return engine_of(make_app(DEADLINE=PATIENCE))
+
+
+def test_a_run_behind_one_that_blocks_the_loop_is_run_in_a_new_one(
+    blocked: Monitor, blocking: Blocking
+) -> None:
+    in_background(lambda: blocked.report("org_blocking"))
+    blocking.wait_for_start()
+
+    assert drive_in(blocked.report("org_a")).status is Status.OK
+    eventually(lambda: lane_of(blocked)._hung == {"org_blocking": 1})
+    assert drive_in(blocked.report("org_a")).status is Status.OK
+    blocking.release.set()
+    eventually(lambda: not lane_of(blocked)._hung)
+
+
+def test_a_run_that_had_begun_is_run_again(blocked: Monitor, blocking: Blocking) -> None:
+    blocking.waits = 0.1
+    report = in_background(lambda: blocked.report("org_a"))
+    blocking.wait_for_start()
+    in_background(lambda: blocked.report("org_blocking"))
+    blocking.wait_for_start()
+
+    assert drive_in(report()).status is Status.OK
+    blocking.wait_for_start()
+    blocking.release.set()
+    eventually(lambda: not lane_of(blocked)._hung)
+
+
+def test_a_run_without_time_for_another_is_not_failed_for_it(
+    blocked: Monitor, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "PATIENCE", 2.0)  # timeouts
+    in_background(lambda: blocked.report("org_blocking"))
+    blocking.wait_for_start()
+
+    refused = drive_in(blocked.report("org_a"))
+
+    assert refused.message.startswith("a run for another organization blocks its event loop")
+    assert blocked._current().organization.records.get("org_a") is None
+
+
+def test_what_was_cancelled_with_its_loop_leaves_nothing_behind(
+    blocked: Monitor, blocking: Blocking
+) -> None:
+    blocking.waits = 0.1
+    before = len(engine_threads("loop"))
+    report = in_background(lambda: blocked.report("org_a"))
+    blocking.wait_for_start()
+    in_background(lambda: blocked.report("org_blocking"))
+    report()
+
+    blocking.release.set()
+
+    eventually(lambda: len(engine_threads("loop")) == before + 1)
 
 
 def test_a_blocked_loop_leaves_other_async_probes_alone(
@@ -425,6 +507,67 @@ def test_calls_to_a_thread_run_beside_each_other_up_to_the_slots(
     eventually(lambda: not engine_threads("to_thread"))
 
 
+@pytest.fixture
+def hung_calls(make_app: MakeApp, health: ConnectorHealth) -> Iterator[Monitor]:
+    """Make an app whose probe calls what hangs in threads, for some organizations."""
+    release = threading.Event()
+
+    async def drive(organization_id: str) -> bool:
+        if organization_id == "org_bad":
+            await asyncio.to_thread(release.wait, PATIENCE)
+        if organization_id == "org_worse":
+            calls = (asyncio.to_thread(release.wait, PATIENCE) for _ in range(4))
+            await asyncio.gather(*calls)
+        if organization_id == "org_careful":
+            await asyncio.wait_for(asyncio.to_thread(release.wait, PATIENCE), 0.01)
+        return await asyncio.to_thread(bool, 1)
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=0.5, slots=4)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+    yield monitor
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+
+
+@pytest.mark.parametrize("organization_id", ["org_bad", "org_careful"])
+def test_a_run_keeps_its_slot_while_its_call_hangs(
+    hung_calls: Monitor, organization_id: str
+) -> None:
+    assert not hung_calls.report(organization_id).available
+
+    eventually(lambda: lane_of(hung_calls)._hung == {organization_id: 1})
+    assert hung_calls.report("org_fine").available
+
+
+def test_a_call_that_ends_soon_after_its_run_costs_no_slot(
+    monitor_of: Callable[..., Monitor],
+) -> None:
+    release = threading.Event()
+
+    async def drive() -> bool:
+        if not release.is_set():
+            await asyncio.wait_for(asyncio.to_thread(release.wait, PATIENCE), 0.01)
+        return True
+
+    monitor = monitor_of(drive, slots=1)
+    assert not monitor.report().available
+
+    release.set()
+
+    assert monitor.report().available
+
+
+def test_a_run_that_waited_for_a_thread_in_vain_is_not_failed_for_it(
+    hung_calls: Monitor,
+) -> None:
+    assert not hung_calls.report("org_worse").available
+
+    refused = drive_in(hung_calls.report("org_fine"))
+
+    assert refused.message.startswith("all threads of asyncio.to_thread hang in earlier runs")
+    assert hung_calls._current().organization.records.get("org_fine") is None
+
+
 def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
     monitor_of: Callable[..., Monitor], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -437,7 +580,7 @@ def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
 
 def test_a_call_that_found_no_thread_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    threads = _Threads(1)
+    threads = Executor(1)
     with monkeypatch.context() as patch:
         patch.setattr(native, "start_thread", no_thread)
         with pytest.raises(RuntimeError, match="can't start new thread"):
@@ -449,8 +592,8 @@ def test_a_call_that_found_no_thread_is_never_made(monkeypatch: pytest.MonkeyPat
 
 
 def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_module, "CALLS", 2)
-    threads, release = _Threads(1), threading.Event()
+    monkeypatch.setattr(executor_module, "CALLS", 2)
+    threads, release = Executor(1), threading.Event()
     running = threads.submit(release.wait, PATIENCE)
     eventually(running.running)
     waiting = [threads.submit(int) for _ in range(2)]
@@ -502,14 +645,14 @@ def test_who_was_held_up_by_a_loop_retires_no_newer_one() -> None:
     loops = Loops(1, time.monotonic)
     blocked = loops._new_loop()
     assert blocked is not None
-    loops._give_up(blocked)
+    loops._give_up(blocked, Run())
     newer = loops._new_loop()
 
-    loops._give_up(blocked)
+    loops._give_up(blocked, Run())
 
     assert newer is not None
     assert loops._loop is newer
-    loops._give_up(newer)
+    loops._give_up(newer, Run())
 
 
 class FakeGevent:

@@ -8,7 +8,7 @@ import inspect
 import os
 import threading
 import typing as t
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -23,19 +23,17 @@ if t.TYPE_CHECKING:
 
 OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
 
-
 # Seconds in which a coroutine that was cancelled has ended, or will not.
-GRACE = 0.15
+GRACE = 0.25
 
 
-def prepare(probes: Iterable[Probe]) -> None:
-    """Import what async probes need, where an app has any: asyncio is half of the package.
+def prepare() -> None:
+    """Import what async probes need, and any callable may turn out to be one.
 
-    Not as late as their first run: a child that is forked in the midst of an import would wait
-    for its end for ever.
+    Not with the package, since asyncio is half of what that takes; and not as late as their
+    first run: a child that is forked in the midst of an import would wait for its end for ever.
     """
-    if any(checks.is_async(probe.call) for probe in probes):
-        importlib.import_module(".loop", __package__)
+    importlib.import_module(".loop", __package__)
 
 
 class Execution:
@@ -65,8 +63,8 @@ class Execution:
         self._lock = threading.Lock()
         self._loops: Loops | None = None
 
-    def __call__(self, organization_id: str | None) -> Outcome | None:
-        """Run it in this thread, or in its loop; ``None`` if there is none to be had."""
+    def __call__(self, organization_id: str | None) -> Outcome | str:
+        """Run it in this thread, or in its loop; a text says why it could not be run."""
         call: Callable[..., t.Any] = self._probe.call
         if self._probe.scope == "organization":
             call = partial(call, organization_id)
@@ -74,7 +72,7 @@ class Execution:
             return self._in_its_loop(call)
         return contextvars.Context().run(self._in_this_thread, call)
 
-    def _in_this_thread(self, call: Callable[[], t.Any]) -> Outcome | None:
+    def _in_this_thread(self, call: Callable[[], t.Any]) -> Outcome | str:
         try:
             with self._open_context():
                 try:
@@ -86,11 +84,11 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
             return raised(error)
         outcome = self._in_its_loop(lambda: answer)
-        if outcome is None and inspect.iscoroutine(answer):
+        if isinstance(outcome, str) and inspect.iscoroutine(answer):
             answer.close()
         return outcome
 
-    def _in_its_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome | None:
+    def _in_its_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome | str:
         with self._lock:
             if self._loops is None:
                 from .loop import Loops

@@ -32,9 +32,6 @@ _SHARE_HUNG = (
     "{} of its threads hang in earlier runs for this organization, and the others are left to"
     " the other organizations; give the client that it uses a timeout"
 )
-_NO_LOOP = (
-    "the system has no thread or no file for its event loop; raise the limits of the process"
-)
 _NOT_KEPT = "its result could not be kept: {}"
 
 
@@ -45,7 +42,7 @@ class Lane:
     overdue, by a look from outside. Python cannot stop a thread, so an overdue one is written
     off: it keeps its slot until it returns, and its result is discarded.
 
-    :param execute: runs the probe for an organization; ``None`` says that it could not be run.
+    :param execute: runs the probe for an organization; a text says why it could not be run.
     :param hire: makes a call, soon and in another thread: starting a thread takes two turns of
         the interpreter, and where a probe spins on the CPU, a request cannot wait for those.
     :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
@@ -59,7 +56,7 @@ class Lane:
         probe: Probe,
         policy: Policy,
         *,
-        execute: Callable[[str | None], Outcome | None],
+        execute: Callable[[str | None], Outcome | str],
         hire: Callable[[Callable[[], object]], object],
         settle: Callable[[Flight, Outcome, float], ProbeResult],
         grace: float,
@@ -129,8 +126,7 @@ class Lane:
             late = [f for f in self._flights.values() if self._is_overdue(f, self._grace)]
             for flight in late:
                 flight.claimed = True
-                self._hung[flight.organization_id] += 1
-                self._threads -= 1
+                self._write_off(flight)
             stranded = list(self._queue) if self._hung.total() >= self.policy.slots else []
             for flight in stranded:
                 del self._flights[flight.organization_id]
@@ -191,29 +187,48 @@ class Lane:
         except BaseException:  # noqa: BLE001 - a timer that a run left behind, say: not ours
             return True
 
-    def _run(self, flight: Flight) -> Outcome | None:
+    def _run(self, flight: Flight) -> Outcome | str:
         try:
             return self._execute(flight.organization_id)
         except BaseException as error:  # noqa: BLE001 - it would cost the lane a thread
             return raised(error)
 
-    def _finish(self, flight: Flight, outcome: Outcome | None) -> None:
+    def _finish(self, flight: Flight, outcome: Outcome | str) -> None:
         with self._lock:
             if flight.claimed:
-                self._hung.subtract([flight.organization_id])
-                self._hung = +self._hung  # forgets who has none left
-                self._threads += 1
+                self._count_back(flight)
                 return
             is_late = self._is_overdue(flight)
             flight.claimed = True
             now = self._clock()
-        if is_late:
-            self._fail(flight)
-        elif outcome is None:
+        if isinstance(outcome, str):
             self._release(flight)
-            flight.refuse(_NO_LOOP)
+            flight.refuse(outcome)
+        elif is_late:
+            self._fail(flight)
         else:
             self._conclude(flight, outcome, now)
+            if outcome.quiet is not None:
+                self._linger(flight, outcome.quiet)
+
+    def _linger(self, flight: Flight, quiet: threading.Event) -> None:
+        """Keep the slot of a run whose verdict is in, while its calls hang in other threads."""
+        if quiet.wait(self._grace):
+            return
+        with self._lock:
+            self._write_off(flight)
+        quiet.wait()
+        with self._lock:
+            self._count_back(flight)
+
+    def _write_off(self, flight: Flight) -> None:
+        self._hung[flight.organization_id] += 1
+        self._threads -= 1
+
+    def _count_back(self, flight: Flight) -> None:
+        self._hung.subtract([flight.organization_id])
+        self._hung = +self._hung  # forgets who has none left
+        self._threads += 1
 
     def _fail(self, flight: Flight) -> None:
         spacing = self.policy.spacing(self._hung[flight.organization_id])

@@ -5,36 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import types
 import typing as t
 import weakref
-from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
 
 from . import native
+from .executor import Executor
 from .outcome import Outcome, raised
+from .run import CURRENT, Run
 from .wait import wait_until
 
 # Seconds in which a loop that is not blocked answers.
 PING = 0.05
 
-# Calls that may wait for a thread of asyncio.to_thread: of a probe that hangs, they pile up.
-CALLS = 1_000
+# How often in its timeout a run looks whether another one blocks the loop, and the part of the
+# timeout for which it lets it.
+LOOKS = 8
+PATIENCE = 0.5
+
+_NO_LOOP = (
+    "the system has no thread or no file for its event loop; raise the limits of the process"
+)
+_BLOCKED = (
+    "a run for another organization blocks its event loop; await what that run calls, or call"
+    " it with asyncio.to_thread"
+)
+_STARVED = (
+    "all threads of asyncio.to_thread hang in earlier runs; give the client that it uses a"
+    " timeout"
+)
 
 Job: t.TypeAlias = Callable[[], Coroutine[t.Any, t.Any, Outcome]]
-
-
-class Run:
-    """A coroutine on its way through a loop. ``outcome`` is set before ``done``."""
-
-    __slots__ = ("done", "outcome", "task")
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.outcome: Outcome | None = None
-        self.task: asyncio.Task[Outcome]  # once it has begun
 
 
 class Loops:
@@ -47,52 +51,76 @@ class Loops:
     """
 
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
-        self._threads = _Threads(slots)
+        self._threads = Executor(slots)
         self._clock = clock
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self._retire: weakref.finalize[[], Loops]
 
-    def run(self, job: Job, timeout: float) -> Outcome | None:
+    def run(self, job: Job, timeout: float) -> Outcome | str:
         """Run a coroutine to its end; from its timeout on it is being cancelled.
 
-        One that swallows its cancellation, or blocks its loop, keeps the calling thread for as
-        long. ``None`` without having run it if the system has no thread for the loop.
+        One that swallows its cancellation, blocks its loop or waits for a thread that hangs
+        keeps the calling thread for as long. One whose loop is blocked by another is run again,
+        in a new loop.
+
+        :return: the outcome, or why there is none that would say anything of the probe.
         """
         until = self._clock() + timeout
-        with self._lock:
-            loop = self._loop or self._new_loop()
-            if loop is None:
-                return None
-            run = loop.start(job)
-        if not wait_until(run.done, until, self._clock):
-            loop.cancel(run)
-            if not run.done.wait(PING) and not loop.answers():
-                self._give_up(loop)
-            run.done.wait()
-        return run.outcome
+        pause = timeout / LOOKS
+        while True:
+            with self._lock:
+                loop = self._loop or self._new_loop()
+                if loop is None:
+                    return _NO_LOOP
+                run = loop.start(job)
+            while not wait_until(run.done, min(until, self._clock() + pause), self._clock):
+                if self._clock() >= until:
+                    return self._overdue(loop, run)
+                blocking = loop.at_for(timeout * PATIENCE)
+                if blocking is not None and blocking is not run:
+                    self._give_up(loop, blocking)
+            if run.outcome is not None or self._clock() >= until:
+                return self._came_to(run)
+
+    def _overdue(self, loop: _Loop, run: Run) -> Outcome | str:
+        is_starved = run.is_starved
+        loop.cancel(run)
+        if not run.done.wait(PING) and not loop.answers():
+            self._give_up(loop, loop.at_for(0.0) or run)
+        run.done.wait()
+        run.quiet.wait()
+        return _STARVED if is_starved else self._came_to(run)
+
+    def _came_to(self, run: Run) -> Outcome | str:
+        if run.outcome is None:
+            return _BLOCKED
+        return run.outcome._replace(quiet=None if run.quiet.is_set() else run.quiet)
 
     def _new_loop(self) -> _Loop | None:
         try:
-            self._loop = loop = _Loop(self._threads)
+            self._loop = loop = _Loop(self._threads, self._clock)
         except (RuntimeError, MemoryError):  # no thread, or no file descriptor
             return None
         # A loop ends with its app: a host's tests make hundreds of those.
         self._retire = weakref.finalize(self, loop.retire)
         return loop
 
-    def _give_up(self, loop: _Loop) -> None:
+    def _give_up(self, loop: _Loop, blocking: Run) -> None:
         with self._lock:
             if self._loop is loop:
                 self._loop = None
                 self._retire()
+                loop.lose(but=blocking)
 
 
 class _Loop:
     _loop: asyncio.AbstractEventLoop
 
-    def __init__(self, threads: _Threads) -> None:
+    def __init__(self, threads: Executor, clock: Callable[[], float]) -> None:
         self._threads = threads
+        self._clock = clock
+        self._at: tuple[Run, float] | None = None
         self._runs: set[Run] = set()
         self._retired = False
         made = threading.Event()
@@ -114,6 +142,18 @@ class _Loop:
         pong = threading.Event()
         self._call(pong.set)
         return pong.wait(PING)
+
+    def at_for(self, seconds: float) -> Run | None:
+        """Give the run that has kept the loop to itself for as long, if one has."""
+        at = self._at
+        return at[0] if at is not None and self._clock() - at[1] >= seconds else None
+
+    def lose(self, *, but: Run) -> None:
+        """End all other runs without an outcome, and cancel them once the loop goes on."""
+        for run in list(self._runs):
+            if run is not but:
+                run.done.set()
+                self._call(self._cancel, run)
 
     def retire(self) -> None:
         """End the loop's thread, once it can: when the runs that block it have ended."""
@@ -143,15 +183,48 @@ class _Loop:
         self._loop.close()
 
     def _begin(self, run: Run, job: Job) -> None:
+        if run.done.is_set():  # lost before it began
+            self._runs.discard(run)
+            return
+        CURRENT.set(run)
+        coroutine = self._stepped(run, job)
         try:
-            run.task = self._loop.create_task(job())
+            run.task = self._loop.create_task(coroutine)
         except BaseException as error:  # noqa: BLE001 - of a task factory of the host's
+            coroutine.close()
             self._end_run(run, raised(error))
         else:
             run.task.add_done_callback(partial(self._finish, run))
 
+    async def _stepped(self, run: Run, job: Job) -> Outcome:
+        return await self._steps(run, job())
+
+    @types.coroutine
+    def _steps(
+        self, run: Run, coroutine: Coroutine[t.Any, t.Any, Outcome]
+    ) -> Generator[t.Any, t.Any, Outcome]:
+        try:
+            waits_for = self._step(run, coroutine.send, None)
+            while True:
+                try:
+                    value = yield waits_for
+                except BaseException as error:  # noqa: BLE001 - for the coroutine
+                    waits_for = self._step(run, coroutine.throw, error)
+                else:
+                    waits_for = self._step(run, coroutine.send, value)
+        except StopIteration as end:
+            return t.cast(Outcome, end.value)
+
+    def _step(self, run: Run, resume: Callable[[t.Any], object], value: object) -> object:
+        self._at = run, self._clock()
+        try:
+            return resume(value)
+        finally:
+            self._at = None
+
     def _cancel(self, run: Run) -> None:
-        run.task.cancel()
+        if run.task is not None:
+            run.task.cancel()
 
     def _finish(self, run: Run, task: asyncio.Task[Outcome]) -> None:
         try:
@@ -170,51 +243,3 @@ class _Loop:
         self._retired = True
         if not self._runs:
             self._loop.stop()
-
-
-class _Threads(ThreadPoolExecutor):
-    """What asyncio.to_thread runs in: threads that nobody joins, unlike an executor's own.
-
-    It outlives the loops that it serves: closing one shuts down nothing.
-    """
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self._most = most
-        self._calls: deque[tuple[Future[t.Any], Callable[[], t.Any]]] = deque()
-        self._busy = 0
-        self._guard = native.make_lock()
-
-    def submit(
-        self, call: Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
-    ) -> Future[t.Any]:
-        """Run a call in a thread, as soon as there is one.
-
-        :raises RuntimeError: if too many calls wait for one already.
-        """
-        future: Future[t.Any] = Future()
-        with self._guard:
-            if len(self._calls) >= CALLS:
-                raise RuntimeError(
-                    f"all {self._most} threads of asyncio.to_thread hang in earlier runs;"
-                    " give the client that the probe uses a timeout"
-                )
-            if self._busy < self._most:
-                native.start_thread(self._work, "connector-health to_thread")
-                self._busy += 1
-            self._calls.append((future, partial(call, *args, **kwargs)))
-        return future
-
-    def _work(self) -> None:
-        while True:
-            with self._guard:
-                if not self._calls:
-                    self._busy -= 1
-                    return
-                future, call = self._calls.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - for the coroutine that waits
-                future.set_exception(error)

@@ -41,7 +41,7 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._probes = list(probes)
-        prepare(self._probes)
+        prepare()
         self._asks_organizations = any(p.scope == "organization" for p in self._probes)
         self._open_context = open_context
         self._clock = clock

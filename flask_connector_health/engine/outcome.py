@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 from flask_connector_health.errors import ProbeDegraded, ProbeFailed
 from flask_connector_health.model import ProbeResult, Status, interpret
 
+# Characters of a message that are kept, for each probe of each organization.
+MESSAGE = 1_000
+
 
 class Outcome(t.NamedTuple):
-    """A run's result, the exception behind it if there was one, and its re-try's spacing.
+    """A run's result, the exception behind it if there was one, and what follows from it.
 
     :param spacing: seconds for which the probe is not run again, whatever its TTL.
+    :param quiet: set once the run has nothing left in other threads, if it has left something.
     """
 
     result: ProbeResult
     cause: BaseException | None = None
     spacing: float = 0.0
+    quiet: threading.Event | None = None
 
 
 def answered(answer: object) -> Outcome:
     """Take a probe's answer; one that is none is a failure that says what to return."""
     try:
-        return Outcome(interpret(answer))
+        result = interpret(answer)
+        return Outcome(ProbeResult(result.status, shortened(result.message)))
     except TypeError as error:
         return Outcome(ProbeResult(Status.UNAVAILABLE, str(error)))
 
@@ -46,9 +53,14 @@ def overdue(timeout: float, spacing: float) -> Outcome:
     return Outcome(ProbeResult(Status.UNAVAILABLE, text), spacing=spacing)
 
 
+def shortened(text: str) -> str:
+    """Cut a text that is too long to be kept, and make a plain one of a subclass."""
+    return str.__getitem__(text, slice(MESSAGE))
+
+
 def text_of(error: BaseException) -> str:
     """Read an exception's text, even of one that cannot say what it is."""
     try:
-        return str(error)
+        return shortened(str(error))
     except BaseException:  # noqa: BLE001 - whatever a host's __str__ raises
         return "(its text cannot be read)"

@@ -1,0 +1,82 @@
+"""What asyncio.to_thread runs in: threads that nobody joins."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from . import native
+from .run import CURRENT, Run
+
+# Calls that may wait for a thread: of a probe that hangs, they pile up.
+CALLS = 1_000
+
+Call: t.TypeAlias = tuple[Future[t.Any], Callable[[], t.Any], Run]
+
+
+class Executor(ThreadPoolExecutor):
+    """Runs what coroutines call in threads, and counts it in with their runs.
+
+    A loop takes no other kind of executor, but its own threads are joined at exit. It outlives
+    the loops that it serves: closing one shuts down nothing.
+
+    :param most: how many threads there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._most = most
+        self._calls: deque[Call] = deque()
+        self._busy = 0
+        self._guard = native.make_lock()
+
+    def submit(
+        self, call: Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+    ) -> Future[t.Any]:
+        """Run a call in a thread, as soon as there is one.
+
+        :raises RuntimeError: if too many calls wait for one already.
+        """
+        future: Future[t.Any] = Future()
+        run = CURRENT.get(None) or Run()
+        with self._guard:
+            if len(self._calls) >= CALLS:
+                raise RuntimeError(
+                    f"all {self._most} threads of asyncio.to_thread hang in earlier runs;"
+                    " give the client that the probe uses a timeout"
+                )
+            if self._busy < self._most:
+                native.start_thread(self._work, "connector-health to_thread")
+                self._busy += 1
+            self._calls.append((future, partial(call, *args, **kwargs), run))
+            run.queued += 1
+        return future
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            future, call, run = taken
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - for the coroutine that waits
+                future.set_exception(error)
+            with self._guard:
+                run.called -= 1
+                if not run.called:
+                    run.quiet.set()
+            # Or they would live until the next call comes.
+            del taken, future, call, run
+
+    def _take(self) -> Call | None:
+        with self._guard:
+            while self._calls:
+                future, call, run = self._calls.popleft()
+                run.queued -= 1
+                if future.set_running_or_notify_cancel():
+                    run.called += 1
+                    run.quiet.clear()
+                    return future, call, run
+            self._busy -= 1
+            return None
