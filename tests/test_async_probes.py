@@ -489,6 +489,26 @@ def test_a_blocked_loop_leaves_other_async_probes_alone(
     release.set()
 
 
+def test_loops_are_no_more_than_the_slots_and_one(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    release, loops = threading.Event(), []
+
+    async def drive(organization_id: str) -> bool:
+        loops.append(asyncio.get_running_loop())
+        return release.wait(PATIENCE)
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=0.05, slots=2)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+
+    found = [monitor.report(f"org_{number}").available for number in range(5)]
+
+    assert found == [False] * 5
+    assert len(set(loops)) == 2
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+
+
 # Its threads
 
 

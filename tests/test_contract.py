@@ -9,6 +9,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Status
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.schemas import HealthSchema
 
 from .conftest import BEARER, PUBLIC, SCOPED, MakeApp
 
@@ -200,3 +202,17 @@ def test_an_unfit_request_id_is_replaced(make_app: MakeApp, given: str) -> None:
 
     assert error["trace_id"] != given
     assert len(error["trace_id"]) == 32
+
+
+@both_routes
+def test_a_fresh_answer_takes_no_report_and_no_serialization(
+    make_app: MakeApp, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(TTL=3_600.0)
+    first = ask(app, path)
+    for owner, name in ((Monitor, "report"), (HealthSchema, "dumps")):
+        monkeypatch.setattr(owner, name, None)
+
+    again = ask(app, path)
+
+    assert (again.status, again.data) == (first.status, first.data)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import inspect
 import os
+import random
 import threading
+import time
 import typing as t
 from collections.abc import Callable
 
 import pytest
 
+from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import PATIENCE, Gated, Told, drive, eventually, in_background, lane_of
@@ -106,3 +110,10 @@ def test_a_forked_child_leaves_before_it_touches_what_is_its_parents(
     monitor.report()
 
     assert left == [0]
+
+
+def test_time_is_monotonic_and_chance_is_from_0_to_1() -> None:
+    defaults = inspect.signature(Monitor).parameters
+
+    assert defaults["clock"].default is time.monotonic
+    assert defaults["jitter"].default is random.random

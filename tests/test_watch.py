@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_connector_health.engine import watch as watch_module
+from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
     PATIENCE,
@@ -102,3 +103,30 @@ def test_a_watch_that_was_refused_is_asked_for_again(
     clock.advance(5.0)
 
     eventually(lambda: len(monitor._current().service.records) == 1)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "pause"), [(0.001, 0.01), (0.015625, 0.015625), (60.0, 1 / 64)]
+)
+def test_it_looks_again_after_the_shortest_timeout_within_limits(
+    make_monitor: MakeMonitor,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    timeout: float,
+    pause: float,
+) -> None:
+    slept: list[float] = []
+    sleep_until = clock.sleep_until
+
+    def note(until: float) -> None:
+        slept.append(until - clock())
+        sleep_until(until)
+
+    monkeypatch.setattr(clock, "sleep_until", note)
+    monitor = make_monitor(
+        drive(Told(), timeout=timeout), Probe(name="other", call=Told(), timeout=60.0)
+    )
+    in_background(monitor.report)
+    eventually(lambda: slept)
+
+    assert slept[0] == pytest.approx(pause)

@@ -52,7 +52,7 @@ class Monitor:
 
     def status(self, organization_id: str | None = None) -> Status:
         """Give the status alone: of a fresh scope, without a lock or a look at a probe."""
-        runtime = self._runtime
+        runtime = self._runtime  # a parent's, in a forked child: what is fresh there is so here
         if runtime is not None:
             now = self._clock()
             service = runtime.service.records.get(None)

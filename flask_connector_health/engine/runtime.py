@@ -23,7 +23,7 @@ from .watch import Watch
 # Seconds between two lines of the log on a probe that has no verdict in time.
 LATE_REMINDER = 60.0
 
-# Seconds between two looks at what is overdue, at least: a tiny timeout must not spin.
+# Seconds between two looks, at least, as long as nothing is due: a tiny timeout must not spin.
 SHORTEST_LOOK = 0.01
 
 _TOO_SLOW = (
