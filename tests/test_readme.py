@@ -257,11 +257,15 @@ def test_the_sdk_prints_both_answers(server: Server) -> None:
 # The two commands, and the session with the example app
 
 
-@pytest.fixture
-def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
-    """Copy what a stranger has before the first command: nothing installed, nothing made."""
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Copy what a stranger has before the first command: nothing installed, nothing made.
+
+    The commands are typed there one after the other, in any order.
+    """
     made = shutil.ignore_patterns(".*", "__pycache__", "instance", "dist", "build")
-    return pathlib.Path(shutil.copytree(ROOT, tmp_path / "checkout", ignore=made))
+    folder = tmp_path_factory.mktemp("stranger") / "checkout"
+    return pathlib.Path(shutil.copytree(ROOT, folder, ignore=made))
 
 
 def strangers(**changes: str) -> dict[str, str]:
@@ -318,7 +322,8 @@ def test_the_second_command_runs_the_tests(checkout: pathlib.Path) -> None:
 @pytest.mark.clients
 def test_the_benchmark_installs_what_it_compares_with(checkout: pathlib.Path) -> None:
     # What this test run has installed is there already; the rest goes where it hurts nobody.
-    venv.create(checkout / ".venv", with_pip=True)
+    if not (checkout / ".venv").exists():
+        venv.create(checkout / ".venv", with_pip=True)
     command = BLOCKS["benchmark"].strip() + " --quick parallel"
 
     printed = typed(command, checkout, PYTHONPATH=sysconfig.get_path("purelib"))
