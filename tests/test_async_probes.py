@@ -386,10 +386,12 @@ class Blocking:
 
     def __init__(self) -> None:
         self.started = threading.Semaphore(0)
+        self.runs: list[str] = []
         self.waits = 0.0
         self.release = threading.Event()
 
     async def __call__(self, organization_id: str) -> bool:
+        self.runs.append(organization_id)
         self.started.release()
         if organization_id == "org_blocking":
             self.release.wait(PATIENCE)
@@ -424,6 +426,7 @@ def test_a_run_behind_one_that_blocks_the_loop_is_run_in_a_new_one(
     assert drive_in(blocked.report("org_a")).status is Status.OK
     blocking.release.set()
     eventually(lambda: not lane_of(blocked)._hung)
+    assert blocking.runs == ["org_blocking", "org_a", "org_a"]
 
 
 def test_a_run_that_had_begun_is_run_again(blocked: Monitor, blocking: Blocking) -> None:
@@ -443,10 +446,12 @@ def test_a_run_without_time_for_another_is_not_failed_for_it(
     blocked: Monitor, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop_module, "PATIENCE", 2.0)  # timeouts
-    in_background(lambda: blocked.report("org_blocking"))
+    blocking.waits = 60.0
+    report = in_background(lambda: blocked.report("org_a"))
     blocking.wait_for_start()
+    in_background(lambda: blocked.report("org_blocking"))
 
-    refused = drive_in(blocked.report("org_a"))
+    refused = drive_in(report())
 
     assert refused.message.startswith("a run for another organization blocks its event loop")
     assert blocked._current().organization.records.get("org_a") is None
@@ -455,11 +460,13 @@ def test_a_run_without_time_for_another_is_not_failed_for_it(
 def test_what_was_cancelled_with_its_loop_leaves_nothing_behind(
     blocked: Monitor, blocking: Blocking
 ) -> None:
-    blocking.waits = 0.1
+    blocking.waits = 60.0
     before = len(engine_threads("loop"))
     report = in_background(lambda: blocked.report("org_a"))
     blocking.wait_for_start()
     in_background(lambda: blocked.report("org_blocking"))
+    blocking.wait_for_start()
+    blocking.waits = 0.0
     report()
 
     blocking.release.set()

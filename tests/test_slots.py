@@ -263,7 +263,7 @@ def test_an_exception_that_a_run_left_behind_costs_no_thread(
 
     monkeypatch.setattr(lane._wanted, "wait", raise_it)
 
-    assert [monitor.report().available for _ in range(3)] == [True] * 3
+    assert [in_background(monitor.report)().available for _ in range(3)] == [True] * 3
     eventually(lambda: (lane._threads, lane._idle) == (0, 0))
 
 
