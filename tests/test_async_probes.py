@@ -387,11 +387,13 @@ class Blocking:
     def __init__(self) -> None:
         self.started = threading.Semaphore(0)
         self.runs: list[str] = []
+        self.threads: list[threading.Thread] = []
         self.waits = 0.0
         self.release = threading.Event()
 
     async def __call__(self, organization_id: str) -> bool:
         self.runs.append(organization_id)
+        self.threads.append(threading.current_thread())
         self.started.release()
         if organization_id == "org_blocking":
             self.release.wait(PATIENCE)
@@ -461,7 +463,6 @@ def test_what_was_cancelled_with_its_loop_leaves_nothing_behind(
     blocked: Monitor, blocking: Blocking
 ) -> None:
     blocking.waits = 60.0
-    before = len(engine_threads("loop"))
     report = in_background(lambda: blocked.report("org_a"))
     blocking.wait_for_start()
     in_background(lambda: blocked.report("org_blocking"))
@@ -471,7 +472,8 @@ def test_what_was_cancelled_with_its_loop_leaves_nothing_behind(
 
     blocking.release.set()
 
-    eventually(lambda: len(engine_threads("loop")) == before + 1)
+    blocking.threads[0].join(PATIENCE)
+    assert not blocking.threads[0].is_alive()
 
 
 def test_a_blocked_loop_leaves_other_async_probes_alone(

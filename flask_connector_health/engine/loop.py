@@ -149,7 +149,10 @@ class _Loop:
         return at[0] if at is not None and self._clock() - at[1] >= seconds else None
 
     def lose(self, *, but: Run) -> None:
-        """End all other runs without an outcome, and cancel them once the loop goes on."""
+        """End all other runs without an outcome, and cancel them once the loop goes on.
+
+        Those that have not begun are cancelled before they do.
+        """
         for run in list(self._runs):
             if run is not but:
                 run.done.set()
@@ -183,9 +186,6 @@ class _Loop:
         self._loop.close()
 
     def _begin(self, run: Run, job: Job) -> None:
-        if run.done.is_set():  # lost before it began
-            self._runs.discard(run)
-            return
         CURRENT.set(run)
         coroutine = self._stepped(run, job)
         try:
