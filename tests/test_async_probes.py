@@ -318,6 +318,19 @@ def test_a_run_that_cannot_begin_has_failed() -> None:
     assert isinstance(outcome.cause, OSError)
 
 
+def test_a_run_without_a_task_is_cancelled_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loops = Loops(1, time.monotonic)
+    loop = loops._new_loop()
+    assert loop is not None
+
+    loop.cancel(Run())
+
+    assert loop.answers()
+    assert caplog.messages == []
+
+
 def test_a_task_factory_that_raises_has_failed_the_run() -> None:
     loops = Loops(1, time.monotonic)
 
