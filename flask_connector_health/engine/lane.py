@@ -94,7 +94,7 @@ class Lane:
                     return flight.refuse(refusal)
                 self._flights[organization_id] = flight
                 self._queue.append(flight)
-            self._wanted.notify()
+                self._wanted.notify()
             lacks = self._lacks_threads()
         if lacks:
             self._hire(self.staff)
@@ -134,11 +134,11 @@ class Lane:
                 self._queue.clear()
             flying = [flight for flight in self._flights.values() if not flight.claimed]
             due = min((self._due(flight) + self._grace for flight in flying), default=None)
-        self.staff()
         for flight in stranded:
             flight.refuse(_ALL_HUNG.format(self.policy.slots))
         for flight in late:
             self._fail(flight)
+        self.staff()
         return due
 
     def _refusal(self, organization_id: str | None) -> str | None:
