@@ -428,7 +428,7 @@ def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
 ) -> None:
     release = threading.Event()
     health.add_probe(release.wait, name="drive")
-    client = make_app(DEADLINE=0.05, TTL=0).test_client()
+    client = make_app(DEADLINE=0.25, TTL=0).test_client()
 
     started = time.monotonic()
     responses = [client.get(PUBLIC) for _ in range(3)]
@@ -437,7 +437,7 @@ def test_a_hung_probe_is_unavailable_within_the_deadline_and_named_once(
 
     assert [response.status_code for response in responses] == [503] * 3
     assert responses[0].data == b'{"status": "unavailable", "available": false}'
-    assert elapsed < 2  # three deadlines, and far below the probe's timeout of 5 s
+    assert elapsed < 2  # three deadlines at most, and far below the probe's timeout of 5 s
     eventually(lambda: caplog.messages)
     [message] = caplog.messages
     assert message.startswith("probe 'drive' counts as unavailable: it has no result within")

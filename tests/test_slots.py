@@ -10,6 +10,7 @@ import typing as t
 import pytest
 
 from flask_connector_health import ProbeResult, Status
+from flask_connector_health.engine import errands as errands_module
 from flask_connector_health.engine import lane as lane_module
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
@@ -70,7 +71,7 @@ def test_a_thread_that_waits_for_work_is_used_again(
 
 
 def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: Clock) -> None:
-    monitor = make_monitor(drive(Told()))
+    monitor = make_monitor(drive(Told(), timeout=86_400.0))  # time flies in the end
     monitor.report()
     eventually(lambda: engine_threads("watch"))
 
@@ -241,6 +242,7 @@ def test_a_request_starts_one_thread_itself_whatever_the_number_of_probes(
             started.append(thread.name)
         start(thread)
 
+    monkeypatch.setattr(errands_module, "IDLE", 0.5)
     monkeypatch.setattr(threading.Thread, "start", note)
     others = [Probe(name=f"other-{number}", call=Told()) for number in range(20)]
     monitor = make_monitor(drive(Told()), *others, DEADLINE=PATIENCE)

@@ -126,7 +126,8 @@ def test_it_looks_again_after_the_shortest_timeout_within_limits(
     monitor = make_monitor(
         drive(Told(), timeout=timeout), Probe(name="other", call=Told(), timeout=60.0)
     )
-    in_background(monitor.report)
+
+    monitor._current()._watch.ensure()
     eventually(lambda: slept)
 
     assert slept[0] == pytest.approx(pause)

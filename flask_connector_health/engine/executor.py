@@ -59,15 +59,19 @@ class Executor(ThreadPoolExecutor):
         while (taken := self._take()) is not None:
             future, call, run = taken
             try:
-                future.set_result(call())
+                conclude = partial(future.set_result, call())
             except BaseException as error:  # noqa: BLE001 - for the coroutine that waits
-                future.set_exception(error)
-            with self._guard:
-                run.called -= 1
-                if not run.called:
-                    run.quiet.set()
+                conclude = partial(future.set_exception, error)
+            self._end(run)
+            conclude()
             # Or they would live until the next call comes.
-            del taken, future, call, run
+            del taken, future, call, run, conclude
+
+    def _end(self, run: Run) -> None:
+        with self._guard:
+            run.called -= 1
+            if not run.called:
+                run.quiet.set()
 
     def _take(self) -> Call | None:
         with self._guard:
