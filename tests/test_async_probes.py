@@ -26,7 +26,7 @@ from flask_connector_health.engine.executor import Executor
 from flask_connector_health.engine.loop import Loops
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome, answered
-from flask_connector_health.engine.run import Run
+from flask_connector_health.engine.run import Run, Steps
 
 from .clockwork import PATIENCE, engine_of, engine_threads, eventually, in_background, lane_of
 from .conftest import MakeApp
@@ -455,6 +455,97 @@ def test_a_run_that_had_begun_is_run_again(blocked: Monitor, blocking: Blocking)
     blocking.wait_for_start()
     blocking.release.set()
     eventually(lambda: not lane_of(blocked)._hung)
+
+
+async def in_a_child(call: Callable[[], object]) -> None:
+    async def block() -> None:
+        call()
+
+    await asyncio.gather(block())
+
+
+def test_a_task_that_a_run_made_blocks_the_loop_in_its_name(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    started, release = threading.Semaphore(0), threading.Event()
+
+    async def drive(organization_id: str) -> bool:
+        started.release()
+        if organization_id == "org_blocking":
+            await in_a_child(partial(release.wait, PATIENCE))
+        await asyncio.sleep(0.1)
+        return True
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=1.0)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+    report = in_background(lambda: monitor.report("org_a"))
+    started.acquire(timeout=PATIENCE)
+    in_background(lambda: monitor.report("org_blocking"))
+
+    assert report().available
+    eventually(lambda: lane_of(monitor)._hung == {"org_blocking": 1})
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+
+
+def test_a_run_that_was_lost_late_is_not_failed_for_it(
+    blocked: Monitor, blocking: Blocking
+) -> None:
+    blocking.waits = 0.75
+    report = in_background(lambda: blocked.report("org_a"))
+    blocking.wait_for_start()
+    in_background(lambda: blocked.report("org_blocking"))
+
+    refused = drive_in(report())
+
+    assert refused.message.startswith("a run for another organization blocks its event loop")
+    assert blocked._current().organization.records.get("org_a") is None
+
+
+def test_a_coroutine_of_a_sync_probe_is_not_awaited_twice(
+    make_app: MakeApp, health: ConnectorHealth, blocking: Blocking
+) -> None:
+    blocking.waits = 0.1
+
+    def drive(organization_id: str) -> t.Any:
+        return blocking(organization_id)
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=1.0)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+    report = in_background(lambda: monitor.report("org_a"))
+    blocking.wait_for_start()
+    in_background(lambda: monitor.report("org_blocking"))
+
+    refused = drive_in(report())
+
+    assert refused.message.startswith("a run for another organization blocks its event loop")
+
+
+def test_the_coroutine_of_a_task_is_one_for_whoever_takes_it() -> None:
+    async def one() -> int:
+        return 1
+
+    def steps() -> Steps[int]:
+        return Steps(lambda resume, *values: resume(*values), one())
+
+    async def run() -> int:
+        return await steps()
+
+    assert asyncio.run(run()) == 1
+    steps().close()  # or it would warn that it was never awaited
+
+
+def test_a_run_sees_its_exceptions_as_without_us() -> None:
+    async def run() -> Outcome:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await asyncio.sleep(PATIENCE)
+        return answered(sys.exc_info() == (None, None, None))
+
+    outcome = Loops(1, time.monotonic).run(run, PATIENCE)
+
+    assert isinstance(outcome, Outcome)
+    assert outcome.result.status is Status.OK
 
 
 def test_a_run_without_time_for_another_is_not_failed_for_it(

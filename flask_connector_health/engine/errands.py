@@ -42,7 +42,7 @@ class Errands:
         )
         try:
             thread.start()
-        except (RuntimeError, MemoryError):
+        except Exception:  # noqa: BLE001
             self._alive = False  # the system has no thread to give: the next call tries again
 
     def _run(self) -> None:

@@ -83,18 +83,21 @@ class Execution:
                     return answered(answer)
         except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
             return raised(error)
-        outcome = self._in_its_loop(lambda: answer)
+        outcome = self._in_its_loop(lambda: answer, again=False)
         if isinstance(outcome, str) and inspect.iscoroutine(answer):
             answer.close()
         return outcome
 
-    def _in_its_loop(self, call: Callable[[], Awaitable[object]]) -> Outcome | str:
+    def _in_its_loop(
+        self, call: Callable[[], Awaitable[object]], *, again: bool = True
+    ) -> Outcome | str:
         with self._lock:
             if self._loops is None:
                 from .loop import Loops
 
                 self._loops = Loops(self._policy.slots, self._clock)
-        return self._loops.run(partial(self._awaited, call), self._policy.timeout)
+        job = partial(self._awaited, call)
+        return self._loops.run(job, self._policy.timeout, again=again)
 
     async def _awaited(self, call: Callable[[], Awaitable[object]]) -> Outcome:
         try:

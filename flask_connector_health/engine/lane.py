@@ -106,7 +106,7 @@ class Lane:
             name = f"connector-health {self.probe.name}"
             try:
                 threading.Thread(target=self._work, name=name, daemon=True).start()
-            except (RuntimeError, MemoryError):
+            except Exception:  # noqa: BLE001
                 # The system has no thread to give: the next caller or look tries again.
                 with self._lock:
                     self._threads -= 1

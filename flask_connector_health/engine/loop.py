@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import types
 import typing as t
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 
 from . import native
 from .executor import Executor
 from .outcome import Outcome, raised
-from .run import CURRENT, Run
+from .run import CURRENT, Run, Steps
 from .wait import wait_until
 
 # Seconds in which a loop that is not blocked answers.
-PING = 0.05
+PING = 0.1
 
 # How often in its timeout a run looks whether another one blocks the loop, and the part of the
 # timeout for which it lets it.
@@ -37,6 +36,8 @@ _STARVED = (
     "all threads of asyncio.to_thread hang in earlier runs; give the client that it uses a"
     " timeout"
 )
+
+T = t.TypeVar("T")
 
 Job: t.TypeAlias = Callable[[], Coroutine[t.Any, t.Any, Outcome]]
 
@@ -57,17 +58,19 @@ class Loops:
         self._loop: _Loop | None = None
         self._retire: weakref.finalize[[], Loops]
 
-    def run(self, job: Job, timeout: float) -> Outcome | str:
+    def run(self, job: Job, timeout: float, *, again: bool = True) -> Outcome | str:
         """Run a coroutine to its end; from its timeout on it is being cancelled.
 
         One that swallows its cancellation, blocks its loop or waits for a thread that hangs
         keeps the calling thread for as long. One whose loop is blocked by another is run again,
-        in a new loop.
+        in a new loop, for what is left of its timeout.
 
+        :param again: whether the job can be run again.
         :return: the outcome, or why there is none that would say anything of the probe.
         """
         until = self._clock() + timeout
         pause = timeout / LOOKS
+        was_lost = False
         while True:
             with self._lock:
                 loop = self._loop or self._new_loop()
@@ -76,12 +79,14 @@ class Loops:
                 run = loop.start(job)
             while not wait_until(run.done, min(until, self._clock() + pause), self._clock):
                 if self._clock() >= until:
-                    return self._overdue(loop, run)
-                blocking = loop.at_for(timeout * PATIENCE)
+                    outcome = self._overdue(loop, run)
+                    return _BLOCKED if was_lost else outcome
+                blocking = loop.at_for(max(timeout * PATIENCE, PING))
                 if blocking is not None and blocking is not run:
                     self._give_up(loop, blocking)
-            if run.outcome is not None or self._clock() >= until:
+            if run.outcome is not None or not again or self._clock() >= until:
                 return self._came_to(run)
+            was_lost = True
 
     def _overdue(self, loop: _Loop, run: Run) -> Outcome | str:
         is_starved = run.is_starved
@@ -178,6 +183,7 @@ class _Loop:
         finally:
             made.set()
         self._loop.set_default_executor(self._threads)
+        self._loop.set_task_factory(t.cast(t.Any, self._make_task))
         while not self._retired or self._runs:
             try:
                 self._loop.run_forever()
@@ -187,7 +193,7 @@ class _Loop:
 
     def _begin(self, run: Run, job: Job) -> None:
         CURRENT.set(run)
-        coroutine = self._stepped(run, job)
+        coroutine = _done(job)
         try:
             run.task = self._loop.create_task(coroutine)
         except BaseException as error:  # noqa: BLE001 - of a task factory of the host's
@@ -196,29 +202,20 @@ class _Loop:
         else:
             run.task.add_done_callback(partial(self._finish, run))
 
-    async def _stepped(self, run: Run, job: Job) -> Outcome:
-        return await self._steps(run, job())
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[t.Any, t.Any, T],
+        **options: t.Any,
+    ) -> asyncio.Task[T]:
+        run = CURRENT.get(None)
+        steps = coroutine if run is None else Steps(partial(self._step, run), coroutine)
+        return asyncio.Task(steps, loop=loop, **options)
 
-    @types.coroutine
-    def _steps(
-        self, run: Run, coroutine: Coroutine[t.Any, t.Any, Outcome]
-    ) -> Generator[t.Any, t.Any, Outcome]:
-        try:
-            waits_for = self._step(run, coroutine.send, None)
-            while True:
-                try:
-                    value = yield waits_for
-                except BaseException as error:  # noqa: BLE001 - for the coroutine
-                    waits_for = self._step(run, coroutine.throw, error)
-                else:
-                    waits_for = self._step(run, coroutine.send, value)
-        except StopIteration as end:
-            return t.cast(Outcome, end.value)
-
-    def _step(self, run: Run, resume: Callable[[t.Any], object], value: object) -> object:
+    def _step(self, run: Run, resume: Callable[..., object], *values: object) -> object:
         self._at = run, self._clock()
         try:
-            return resume(value)
+            return resume(*values)
         finally:
             self._at = None
 
@@ -243,3 +240,7 @@ class _Loop:
         self._retired = True
         if not self._runs:
             self._loop.stop()
+
+
+async def _done(job: Job) -> Outcome:
+    return await job()

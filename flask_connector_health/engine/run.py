@@ -1,4 +1,4 @@
-"""A coroutine's run: whether it is over, and what it still has in other threads."""
+"""A coroutine's run: whether it is over, what it has in other threads, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import asyncio
 import contextvars
 import threading
 import typing as t
+from collections.abc import Callable, Coroutine, Generator
 
 from .outcome import Outcome
+
+T = t.TypeVar("T")
 
 
 class Run:
@@ -37,3 +40,25 @@ class Run:
 
 # The run that a task belongs to, children of its task included.
 CURRENT: t.Final[contextvars.ContextVar[Run]] = contextvars.ContextVar("run")
+
+
+class Steps(Coroutine[t.Any, t.Any, T]):
+    """A coroutine, each step of which is taken by somebody who notes whose it is."""
+
+    def __init__(
+        self, step: Callable[..., object], coroutine: Coroutine[t.Any, t.Any, T]
+    ) -> None:
+        self._step = step
+        self._coroutine = coroutine
+
+    def send(self, value: t.Any) -> t.Any:
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: t.Any) -> t.Any:
+        return self._step(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[t.Any, t.Any, T]:
+        return self._coroutine.__await__()

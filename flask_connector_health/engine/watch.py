@@ -46,7 +46,7 @@ class Watch:
         thread = threading.Thread(target=self._run, name="connector-health watch", daemon=True)
         try:
             thread.start()
-        except (RuntimeError, MemoryError):
+        except Exception:  # noqa: BLE001
             self.is_alive = False  # the system has no thread: the next caller tries again
 
     def _claim(self) -> bool:
