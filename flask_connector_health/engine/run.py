@@ -52,12 +52,15 @@ class Steps(Coroutine[t.Any, t.Any, T]):
         self._coroutine = coroutine
 
     def send(self, value: t.Any) -> t.Any:
+        """Take the next step."""
         return self._step(self._coroutine.send, value)
 
     def throw(self, *error: t.Any) -> t.Any:
+        """Take the next step with an exception."""
         return self._step(self._coroutine.throw, *error)
 
     def close(self) -> None:
+        """Take no more."""
         self._coroutine.close()
 
     def __await__(self) -> Generator[t.Any, t.Any, T]:
