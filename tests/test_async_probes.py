@@ -297,7 +297,7 @@ def test_a_retired_loop_ends_its_runs_whatever_their_tasks_do() -> None:
 def test_a_loop_that_closed_in_the_meantime_is_not_asked_for_anything() -> None:
     loops = Loops(1, time.monotonic)
     loop = loops._new_loop()
-    assert loop is not None
+    assert not isinstance(loop, str)
     loops._give_up(loop, Run())
     eventually(lambda: loop._loop.is_closed())
 
@@ -323,7 +323,7 @@ def test_a_run_without_a_task_is_cancelled_without_a_word(
 ) -> None:
     loops = Loops(1, time.monotonic)
     loop = loops._new_loop()
-    assert loop is not None
+    assert not isinstance(loop, str)
 
     loop.cancel(Run())
 
@@ -622,6 +622,32 @@ def test_loops_are_no_more_than_the_slots_and_one(
     eventually(lambda: not lane_of(monitor)._hung)
 
 
+def test_loops_that_runs_keep_although_they_were_cancelled_are_bounded() -> None:
+    loops, release = Loops(2, time.monotonic), threading.Event()
+
+    async def keep() -> Outcome:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        return answered(True)
+
+    async def fine() -> Outcome:
+        return answered(True)
+
+    for _ in range(3):
+        in_background(lambda: loops.run(keep, PATIENCE, again=False))
+        eventually(lambda: loops._loop is not None and loops._loop._runs)
+        assert loops._loop is not None
+        loops._give_up(loops._loop, Run())
+
+    refused = loops.run(fine, PATIENCE)
+    release.set()
+
+    assert isinstance(refused, str)
+    assert refused.startswith("all of its event loops are kept by runs that do not end")
+    eventually(lambda: loops.run(fine, PATIENCE) == answered(True))
+
+
 # Its threads
 
 
@@ -777,13 +803,13 @@ def test_without_a_loop_a_probe_is_not_run(
 def test_who_was_held_up_by_a_loop_retires_no_newer_one() -> None:
     loops = Loops(1, time.monotonic)
     blocked = loops._new_loop()
-    assert blocked is not None
+    assert not isinstance(blocked, str)
     loops._give_up(blocked, Run())
     newer = loops._new_loop()
 
     loops._give_up(blocked, Run())
 
-    assert newer is not None
+    assert not isinstance(newer, str)
     assert loops._loop is newer
     loops._give_up(newer, Run())
 

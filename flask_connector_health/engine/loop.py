@@ -28,6 +28,10 @@ PATIENCE = 0.5
 _NO_LOOP = (
     "the system has no thread or no file for its event loop; raise the limits of the process"
 )
+_ALL_KEPT = (
+    "all of its event loops are kept by runs that do not end when they are cancelled; mend what"
+    " these do then"
+)
 _BLOCKED = (
     "a run for another organization blocks its event loop; await what that run calls, or call"
     " it with asyncio.to_thread"
@@ -47,12 +51,15 @@ class Loops:
 
     A host's async clients are bound to the loop that they were first used in, so it is kept.
 
-    :param slots: how many threads ``asyncio.to_thread`` may have, over all runs.
+    :param slots: how many threads ``asyncio.to_thread`` may have, over all runs, and how many
+        loops there may be that were given up and have not ended.
     :param clock: monotonic seconds.
     """
 
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
+        self._slots = slots
         self._threads = Executor(slots)
+        self._given_up: list[_Loop] = []
         self._clock = clock
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
@@ -74,8 +81,8 @@ class Loops:
         while True:
             with self._lock:
                 loop = self._loop or self._new_loop()
-                if loop is None:
-                    return _NO_LOOP
+                if isinstance(loop, str):
+                    return loop
                 run = loop.start(job)
             while not wait_until(run.done, min(until, self._clock() + pause), self._clock):
                 if self._clock() >= until:
@@ -102,11 +109,14 @@ class Loops:
             return _BLOCKED
         return run.outcome._replace(quiet=None if run.quiet.is_set() else run.quiet)
 
-    def _new_loop(self) -> _Loop | None:
+    def _new_loop(self) -> _Loop | str:
+        self._given_up = [loop for loop in self._given_up if not loop.has_ended]
+        if len(self._given_up) > self._slots:
+            return _ALL_KEPT
         try:
             self._loop = loop = _Loop(self._threads, self._clock)
         except (RuntimeError, MemoryError):  # no thread, or no file descriptor
-            return None
+            return _NO_LOOP
         # A loop ends with its app: a host's tests make hundreds of those.
         self._retire = weakref.finalize(self, loop.retire)
         return loop
@@ -115,6 +125,7 @@ class Loops:
         with self._lock:
             if self._loop is loop:
                 self._loop = None
+                self._given_up.append(loop)
                 self._retire()
                 loop.lose(but=blocking)
 
@@ -133,6 +144,11 @@ class _Loop:
         made.wait()
         if not hasattr(self, "_loop"):
             raise RuntimeError("the system has no file for another event loop")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was retired, and all of its runs have ended."""
+        return self._loop.is_closed()
 
     def start(self, job: Job) -> Run:
         run = Run()
