@@ -488,20 +488,6 @@ def test_a_task_that_a_run_made_blocks_the_loop_in_its_name(
     eventually(lambda: not lane_of(monitor)._hung)
 
 
-def test_a_run_that_was_lost_late_is_not_failed_for_it(
-    blocked: Monitor, blocking: Blocking
-) -> None:
-    blocking.waits = 0.75
-    report = in_background(lambda: blocked.report("org_a"))
-    blocking.wait_for_start()
-    in_background(lambda: blocked.report("org_blocking"))
-
-    refused = drive_in(report())
-
-    assert refused.message.startswith("a run for another organization blocks its event loop")
-    assert blocked._current().organization.records.get("org_a") is None
-
-
 def test_a_coroutine_of_a_sync_probe_is_not_awaited_twice(
     make_app: MakeApp, health: ConnectorHealth, blocking: Blocking
 ) -> None:
@@ -548,11 +534,20 @@ def test_a_run_sees_its_exceptions_as_without_us() -> None:
     assert outcome.result.status is Status.OK
 
 
+@pytest.mark.parametrize(
+    ("waits", "patience"),
+    [(0.75, 0.5), (60.0, 2.0)],
+    ids=["of what is left of its timeout", "at its timeout"],
+)
 def test_a_run_without_time_for_another_is_not_failed_for_it(
-    blocked: Monitor, blocking: Blocking, monkeypatch: pytest.MonkeyPatch
+    blocked: Monitor,
+    blocking: Blocking,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: float,
+    patience: float,
 ) -> None:
-    monkeypatch.setattr(loop_module, "PATIENCE", 2.0)  # timeouts
-    blocking.waits = 60.0
+    monkeypatch.setattr(loop_module, "PATIENCE", patience)
+    blocking.waits = waits
     report = in_background(lambda: blocked.report("org_a"))
     blocking.wait_for_start()
     in_background(lambda: blocked.report("org_blocking"))

@@ -209,7 +209,7 @@ class _Loop:
 
     def _begin(self, run: Run, job: Job) -> None:
         CURRENT.set(run)
-        coroutine = _done(job)
+        coroutine = _do(job)
         try:
             run.task = self._loop.create_task(coroutine)
         except BaseException as error:  # noqa: BLE001 - of a task factory of the host's
@@ -258,5 +258,5 @@ class _Loop:
             self._loop.stop()
 
 
-async def _done(job: Job) -> Outcome:
+async def _do(job: Job) -> Outcome:
     return await job()
