@@ -737,12 +737,63 @@ def test_a_call_that_found_no_thread_is_never_made(monkeypatch: pytest.MonkeyPat
     threads = Executor(1)
     with monkeypatch.context() as patch:
         patch.setattr(native, "start_thread", no_thread)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        with pytest.raises(RuntimeError, match="the system has no thread"):
             threads.submit(made.append, 1)
 
     threads.submit(made.append, 2).result(PATIENCE)
 
     assert made == [2]
+
+
+def test_a_call_that_found_no_thread_waits_for_one_that_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, release = Executor(2), threading.Event()
+    threads.submit(release.wait, PATIENCE)
+    monkeypatch.setattr(native, "start_thread", no_thread)
+
+    waiting = threads.submit(int)
+    release.set()
+
+    assert waiting.result(PATIENCE) == 0
+
+
+def no_thread_for_calls(call: Callable[[], None], name: str) -> None:
+    if name == "connector-health to_thread":
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading.Thread(target=call, name=name, daemon=True).start()
+
+
+def test_a_run_is_not_failed_for_a_thread_that_the_system_refuses(
+    monitor_of: Callable[..., Monitor],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def drive() -> bool:
+        return await asyncio.to_thread(bool, 1)
+
+    monitor = monitor_of(drive)
+    monkeypatch.setattr(native, "start_thread", no_thread_for_calls)
+
+    refused = drive_in(monitor.report())
+
+    assert refused.message.startswith("the system has no thread for asyncio.to_thread")
+    eventually(lambda: "probe 'drive' counts as unavailable" in caplog.text)
+    assert "probe 'drive' is unavailable" not in caplog.text
+
+
+def test_a_run_that_does_without_the_thread_that_it_was_refused_has_its_verdict(
+    monitor_of: Callable[..., Monitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drive() -> bool:
+        with suppress(RuntimeError):
+            await asyncio.to_thread(bool, 1)
+        return True
+
+    monitor = monitor_of(drive)
+    monkeypatch.setattr(native, "start_thread", no_thread_for_calls)
+
+    assert monitor.report().available
 
 
 def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -752,7 +803,7 @@ def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     eventually(running.running)
     waiting = [threads.submit(int) for _ in range(2)]
 
-    with pytest.raises(RuntimeError, match="all 1 threads of asyncio"):
+    with pytest.raises(RuntimeError, match="all threads of asyncio"):
         threads.submit(int)
 
     assert waiting[0].cancel()

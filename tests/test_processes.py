@@ -262,3 +262,34 @@ def test_a_hung_run_delays_no_exit(hung: str) -> None:
 @pytest.mark.parametrize("how", ["pass", "sys.exit()", "time.sleep(0.2)"])
 def test_an_exit_right_after_an_answer_is_quiet(how: str) -> None:
     run(f"usual().report('org_a')\n{how}")
+
+
+def test_a_run_that_the_exit_leaves_without_a_thread_is_no_alarm() -> None:
+    printed = run("""
+        logging.disable(logging.NOTSET)
+        logging.basicConfig(stream=sys.stdout)
+        exiting = threading.Event()
+
+        async def late():
+            while not exiting.is_set():
+                await asyncio.sleep(0.01)
+            return await asyncio.to_thread(bool, 1)
+
+        monitor = make(Probe(name="down", call=lambda: False), Probe(name="late", call=late),
+                       DEADLINE=0.1, TIMEOUT=10.0)
+
+        def outlive():
+            threading.main_thread().join()
+            runtime, logged = monitor._current(), threading.Event()
+            exiting.set()
+            while runtime.service.lanes[-1]._flights:
+                time.sleep(0.01)
+            runtime._log.do(logged.set)
+            logged.wait(10)
+
+        threading.Thread(target=outlive).start()
+        monitor.report()
+    """)
+
+    assert "probe 'down' is unavailable" in printed
+    assert "probe 'late' is unavailable" not in printed

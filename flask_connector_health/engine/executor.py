@@ -14,6 +14,12 @@ from .run import CURRENT, Run
 # Calls that may wait for a thread: of a probe that hangs, they pile up.
 CALLS = 1_000
 
+STARVED = (
+    "all threads of asyncio.to_thread hang in earlier runs; give the client that it uses a"
+    " timeout"
+)
+NO_THREAD = "the system has no thread for asyncio.to_thread; raise the limits of the process"
+
 Call: t.TypeAlias = tuple[Future[t.Any], Callable[[], t.Any], Run]
 
 
@@ -38,22 +44,29 @@ class Executor(ThreadPoolExecutor):
     ) -> Future[t.Any]:
         """Run a call in a thread, as soon as there is one.
 
-        :raises RuntimeError: if too many calls wait for one already.
+        :raises RuntimeError: if too many calls wait for one already, or the system has none.
         """
         future: Future[t.Any] = Future()
         run = CURRENT.get(None) or Run()
         with self._guard:
             if len(self._calls) >= CALLS:
-                raise RuntimeError(
-                    f"all {self._most} threads of asyncio.to_thread hang in earlier runs;"
-                    " give the client that the probe uses a timeout"
-                )
-            if self._busy < self._most:
+                run.refusal = STARVED
+            elif not self._staffed():
+                run.refusal = NO_THREAD
+            else:
+                self._calls.append((future, partial(call, *args, **kwargs), run))
+                run.queued += 1
+                return future
+        raise RuntimeError(run.refusal)
+
+    def _staffed(self) -> bool:
+        if self._busy < self._most:
+            try:
                 native.start_thread(self._work, "connector-health to_thread")
-                self._busy += 1
-            self._calls.append((future, partial(call, *args, **kwargs), run))
-            run.queued += 1
-        return future
+            except (RuntimeError, MemoryError):  # as in a process that is about to exit
+                return self._busy > 0
+            self._busy += 1
+        return True
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:

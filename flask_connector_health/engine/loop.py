@@ -11,8 +11,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 
+from flask_connector_health.model import Status
+
 from . import native
-from .executor import Executor
+from .executor import STARVED, Executor
 from .outcome import Outcome, raised
 from .run import CURRENT, Run, Steps
 from .wait import wait_until
@@ -35,10 +37,6 @@ _ALL_KEPT = (
 _BLOCKED = (
     "a run for another organization blocks its event loop; await what that run calls, or call"
     " it with asyncio.to_thread"
-)
-_STARVED = (
-    "all threads of asyncio.to_thread hang in earlier runs; give the client that it uses a"
-    " timeout"
 )
 
 T = t.TypeVar("T")
@@ -102,11 +100,13 @@ class Loops:
             self._give_up(loop, loop.at_for(0.0) or run)
         run.done.wait()
         run.quiet.wait()
-        return _STARVED if is_starved else self._came_to(run)
+        return STARVED if is_starved else self._came_to(run)
 
     def _came_to(self, run: Run) -> Outcome | str:
         if run.outcome is None:
             return _BLOCKED
+        if run.refusal is not None and run.outcome.result.status is not Status.OK:
+            return run.refusal
         return run.outcome._replace(quiet=None if run.quiet.is_set() else run.quiet)
 
     def _new_loop(self) -> _Loop | str:

@@ -18,15 +18,17 @@ class Run:
 
     ``outcome`` is set before ``done``; a run that is done without one was lost with its loop.
     ``queued`` counts those of its calls of asyncio.to_thread that wait for a thread, ``called``
-    those that have one. It is ``quiet`` while it has none of these.
+    those that have one. It is ``quiet`` while it has none of these. ``refusal`` says why one of
+    them was given no thread.
     """
 
-    __slots__ = ("called", "done", "outcome", "queued", "quiet", "task")
+    __slots__ = ("called", "done", "outcome", "queued", "quiet", "refusal", "task")
 
     def __init__(self) -> None:
         self.done = threading.Event()
         self.outcome: Outcome | None = None
         self.task: asyncio.Task[Outcome] | None = None  # once it has begun
+        self.refusal: str | None = None
         self.queued = 0
         self.called = 0
         self.quiet = threading.Event()
