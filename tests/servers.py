@@ -134,7 +134,8 @@ class Launched:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
         os.close(self._pipe)
-        assert "Traceback" not in self.log.read_text()
+        log = self.log.read_text()
+        assert "Traceback" not in log, log
 
 
 def free_port() -> int:
