@@ -619,8 +619,10 @@ def test_loops_are_no_more_than_the_slots_and_one(
 
 def test_loops_that_runs_keep_although_they_were_cancelled_are_bounded() -> None:
     loops, release = Loops(2, time.monotonic), threading.Event()
+    begun = threading.Semaphore(0)
 
     async def keep() -> Outcome:
+        begun.release()
         while not release.is_set():
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.01)
@@ -631,7 +633,7 @@ def test_loops_that_runs_keep_although_they_were_cancelled_are_bounded() -> None
 
     for _ in range(3):
         in_background(lambda: loops.run(keep, PATIENCE, again=False))
-        eventually(lambda: loops._loop is not None and loops._loop._runs)
+        assert begun.acquire(timeout=PATIENCE)
         assert loops._loop is not None
         loops._give_up(loops._loop, Run())
 
