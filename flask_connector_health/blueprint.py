@@ -63,7 +63,8 @@ class ConnectorHealth(Blueprint):
             refreshes it.
         :param failure_threshold: results in a row, as bad or worse, before a verdict turns.
         :param recovery_threshold: results in a row, as good or better, before it turns back.
-        :param slots: how many threads the probe may have, hung ones included.
+        :param slots: how many runs of the probe there may be at once, each in a thread. As many
+            more may hang.
         :raises ConfigurationError: if an option is unusable, the name is taken, or the
             blueprint is registered already.
         """

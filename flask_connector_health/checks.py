@@ -104,12 +104,6 @@ def accepts(call: Callable[..., t.Any], count: int) -> bool:
     return True
 
 
-def is_async(call: Callable[..., t.Any]) -> bool:
-    """Tell whether a call returns a coroutine, of an async function or of such an object."""
-    own: object = call.__call__  # type: ignore[operator]
-    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(own)
-
-
 def takes_keywords(call: Callable[..., t.Any]) -> bool:
     """Tell whether a call takes an argument that can be given by keyword alone."""
     kinds = {parameter.kind for parameter in inspect.signature(call).parameters.values()}

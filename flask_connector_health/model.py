@@ -13,29 +13,29 @@ from dataclasses import dataclass
 class Status(enum.Enum):
     """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``."""
 
+    #: Where it stands in the order: an index of ``STATUSES``.
+    severity: int
+
     OK = "ok"
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
+
+    def __init__(self, value: str) -> None:
+        self.severity = len(type(self).__members__)  # of those before it
 
     @property
     def available(self) -> bool:
         """Whether it can be used at all: everything but ``UNAVAILABLE``."""
         return self is not Status.UNAVAILABLE
 
-    @property
-    def severity(self) -> int:
-        """Where it stands in the order: an index of ``STATUSES``."""
-        return _SEVERITY[self]
-
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Status):
             return NotImplemented
-        return _SEVERITY[self] < _SEVERITY[other]
+        return self.severity < other.severity
 
 
 # By severity.
 STATUSES = tuple(Status)
-_SEVERITY = {status: severity for severity, status in enumerate(STATUSES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,21 @@ class ProbeResult:
     message: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, kind in (
-            ("status", self.status, Status),
-            ("message", self.message, str),
-        ):
-            if not issubclass(type(value), kind):  # what a mock says that it is does not count
-                raise TypeError(
-                    f"ProbeResult.{name} must be a {kind.__name__}, not {type(value).__name__}"
-                )
+        # By type(): what a mock says that it is does not count.
+        if not issubclass(type(self.status), Status):
+            raise TypeError(_must_be("status", Status, self.status))
+        if not issubclass(type(self.message), str):
+            raise TypeError(_must_be("message", str, self.message))
+
+
+def _must_be(name: str, kind: type, value: object) -> str:
+    return f"ProbeResult.{name} must be a {kind.__name__}, not {type(value).__name__}"
 
 
 ProbeAnswer: t.TypeAlias = bool | Status | ProbeResult
+
+_YES = ProbeResult(Status.OK)
+_NO = ProbeResult(Status.UNAVAILABLE)
 
 # Without a verdict yet. Internal: it answers as unavailable, and is never cached or counted.
 UNKNOWN = ProbeResult(Status.UNAVAILABLE, "no verdict yet")
@@ -92,13 +96,13 @@ def interpret(answer: object) -> ProbeResult:
     :raises TypeError: for anything that is not a bool, a status or a result.
     """
     kind = type(answer)  # what a mock says that it is does not count
+    if kind is bool:
+        return _YES if answer else _NO
     if issubclass(kind, ProbeResult):
         result = t.cast(ProbeResult, answer)
         return ProbeResult(result.status, result.message)  # a subclass may check nothing
     if issubclass(kind, Status):
         return ProbeResult(t.cast(Status, answer))
-    if kind is bool:
-        return ProbeResult(Status.OK if answer else Status.UNAVAILABLE)
     raise TypeError(
         f"it returned {kind.__name__}; return True, False, a Status or a ProbeResult"
     )
@@ -124,6 +128,8 @@ def judge(
     :param verdict: the status that has held until now.
     :param streaks: what the former call returned beside it; (0, 0) at first.
     """
+    if status is verdict:
+        return verdict, (0, 0)
     judged, counts = Status.OK, []
     for level, streak in zip(STATUSES[1:], streaks, strict=True):
         held, seen = verdict >= level, status >= level
@@ -137,9 +143,9 @@ def judge(
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:
     """Pick the result with the worse status; the first where they are equal."""
-    return other if one.status < other.status else one
+    return other if one.status.severity < other.status.severity else one
 
 
-def weigh(result: ProbeResult, *, critical: bool) -> Status:
-    """Say what a probe's result means for its scope: a non-critical one degrades at most."""
-    return result.status if critical else min(result.status, Status.DEGRADED)
+def weigh(status: Status, *, critical: bool) -> Status:
+    """Say what a probe's status means for its scope: a non-critical one degrades at most."""
+    return status if critical or status.available else Status.DEGRADED

@@ -76,8 +76,8 @@ class Settings:
     failure_threshold: int = _key(checks.whole, 1, least=1)
     #: Results in a row, as good or better, before a verdict turns that good again.
     recovery_threshold: int = _key(checks.whole, 1, least=1)
-    #: Threads per probe and scope, hung ones included.
-    slots: int = _key(checks.whole, 4, least=1)
+    #: Runs of a probe at once, per scope; as many more may hang.
+    slots: int = _key(checks.whole, 256, least=1)
     #: Organizations whose results are cached, per process.
     max_organizations: int = _key(checks.whole, 10_000, least=1)
 

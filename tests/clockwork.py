@@ -112,13 +112,21 @@ def waited_for(monitor: Monitor) -> None:
 
 def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -> None:
     """Start a run for this key and let it hang, until it is settled as failed."""
-    flight = lane_of(monitor).join(key, unless=lambda: False)
-    assert isinstance(flight, Flight)
+    flight = begin(monitor, key)
     gated.wait_for_start()
-    monitor._current()._watch.ensure()
+    monitor._current()._watch.attend()
     eventually(lambda: engine_threads("watch"))
     clock.advance(5.0)
-    assert flight.done.wait(PATIENCE)
+    eventually(lambda: flight.has_landed)
+
+
+def begin(monitor: Monitor, key: str | None = None) -> Flight:
+    """Start a run for this key, and wait for nothing."""
+    lane = lane_of(monitor)
+    flight = lane.join(key, unless=lambda: False)
+    assert isinstance(flight, Flight)
+    lane.call(flight)
+    return flight
 
 
 def in_background(call: Callable[[], T]) -> Callable[[], T]:
@@ -143,21 +151,17 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def engine_threads(name: str = "") -> list[threading.Thread]:
-    """List the threads of engines that are alive: by name, or all but the loops of probes."""
+    """List the threads of engines that are alive, by what they do."""
     prefix = f"connector-health {name}"
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.startswith(prefix) and (name or not thread.name.endswith(" loop"))
-    ]
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
 
 
-def refusing(name: str, refused: threading.Event) -> Callable[[threading.Thread], None]:
-    """Make a Thread.start that the system refuses for threads of this name."""
+def refusing(refused: threading.Event) -> Callable[[threading.Thread], None]:
+    """Make a Thread.start that the system refuses for threads of engines."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith(name):
+        if thread.name.startswith("connector-health"):
             refused.set()
             raise RuntimeError("can't start new thread")
         start(thread)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import pathlib
 import sys
+import threading
 import typing as t
 from collections.abc import Callable, Iterator
 
@@ -13,7 +15,7 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
-from flask_connector_health.engine import errands, lane, watch
+from flask_connector_health.engine import threads
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
@@ -92,19 +94,43 @@ def gated() -> Iterator[Gated]:
     gated.let_through(1_000)
 
 
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Serve what a probe may ask, which answers 204."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *values: object) -> None: ...
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # from a client that was lost with its loop
+                super().handle()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _threads_end_soon() -> Iterator[None]:
     # All the time: a thread that an earlier test has left may begin to wait at any moment.
     with pytest.MonkeyPatch.context() as patch:
-        for module in (errands, lane, watch):
-            patch.setattr(module, "IDLE", 1 / 64)  # exact, so that sums of it are, too
+        patch.setattr(threads, "IDLE", 1 / 64)  # exact, so that sums of it are, too
         yield
 
 
 @pytest.fixture(autouse=True)
 def _log_is_told() -> Iterator[None]:
     yield
-    eventually(lambda: not engine_threads("log"))  # or the next test would find its lines
+    # Or the next test would find its lines: who is about to write one is idle in name.
+    eventually(lambda: not engine_threads("log") and not engine_threads("idle"))
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 import threading
 import typing as t
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import pytest
 from flask import Flask, g
@@ -17,7 +19,7 @@ from sqlalchemy.pool import QueuePool
 from flask_connector_health import ConnectorHealth, Report
 
 from .apps.hangs import Hang
-from .clockwork import PATIENCE, engine_of
+from .clockwork import PATIENCE, engine_of, in_background
 from .conftest import MakeApp
 
 
@@ -46,8 +48,8 @@ class Host:
             Base.metadata.create_all(self.db.engine)
             self.pool = t.cast(QueuePool, self.db.engine.pool)
 
-    def report(self) -> Report:
-        return engine_of(self.app).report()
+    def report(self, organization_id: str | None = None) -> Report:
+        return engine_of(self.app).report(organization_id)
 
     def wait_for_teardown(self) -> None:
         assert self.torn_down.acquire(timeout=PATIENCE)
@@ -89,6 +91,9 @@ class Look:
     def hung(self) -> bool:
         return self.sync() and self.hang.wait()
 
+    async def in_a_thread(self, organization_id: str) -> bool:
+        return await asyncio.to_thread(lambda: self.hang.wait() and self.sync())
+
     async def cancelled(self) -> bool:
         return self.sync() and await self.hang.sleep()
 
@@ -113,8 +118,12 @@ def make_host(
     """Make a host with this probe, its configuration changed by keyword."""
     hosts: list[Host] = []
 
-    def make(probe: Callable[[], bool | Awaitable[bool]], **config: t.Any) -> Host:
-        health.add_probe(probe, name="look")
+    def make(
+        probe: Callable[..., bool | Awaitable[bool]],
+        scope: t.Literal["service", "organization"] = "service",
+        **config: t.Any,
+    ) -> Host:
+        health.add_probe(probe, name="look", scope=scope)
         app = make_app(**{"TTL": 0.0, "DEADLINE": PATIENCE, **config})
         hosts.append(Host(app, tmp_path / "host.sqlite3"))
         look.db = hosts[0].db
@@ -213,3 +222,20 @@ def test_a_cancelled_run_closes_its_session_at_its_timeout(
 
     assert host.pool.checkedout() == 0
     assert host.teardown_threads == look.threads
+
+
+def test_a_thread_that_outlives_its_cancelled_run_gives_its_connection_back(
+    look: Look, make_host: MakeHost
+) -> None:
+    host = make_host(look.in_a_thread, "organization", TIMEOUT=0.1)
+    late = [in_background(partial(host.report, f"org_{number}")) for number in range(16)]
+    assert {report().available for report in late} == {False}
+
+    look.hang.release()
+    for _ in late:
+        host.wait_for_teardown()
+
+    assert len(look.sessions) == 16
+    assert host.pool.checkedout() == 0
+    with host.app.test_request_context():  # as a view of the host's
+        assert host.db.session.scalars(select(func.count(Item.id))).one() == 0

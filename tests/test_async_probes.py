@@ -1,50 +1,51 @@
-"""Async probes: a loop that persists, and what happens to those that misuse it."""
+"""Async probes: each run drives a loop of its own, and what it does hurts no other."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import gc
-import http.server
+import inspect
+import os
+import socket
 import sys
 import threading
 import time
 import typing as t
-from collections.abc import Awaitable, Callable, Iterator
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
+import anyio
 import httpx
 import pytest
 from flask import current_app
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
-from flask_connector_health.engine import executor as executor_module
-from flask_connector_health.engine import loop as loop_module
-from flask_connector_health.engine import native
-from flask_connector_health.engine.executor import Executor
-from flask_connector_health.engine.loop import Loops
+from flask_connector_health.engine.coroutines import Calls
+from flask_connector_health.engine.coroutines import drive as drive_in_a_loop
 from flask_connector_health.engine.monitor import Monitor
-from flask_connector_health.engine.outcome import Outcome, answered
-from flask_connector_health.engine.run import Run, Steps
+from flask_connector_health.engine.outcome import Outcome
+from flask_connector_health.engine.threads import Threads
 
 from .clockwork import PATIENCE, engine_of, engine_threads, eventually, in_background, lane_of
 from .conftest import MakeApp
 
-AsyncProbe = Callable[[], Awaitable[object]]
+AsyncProbe = Callable[..., Awaitable[object]]
+MonitorOf = Callable[..., Monitor]
 
 TIMEOUT = 0.15
 
 
 @pytest.fixture
-def monitor_of(make_app: MakeApp, health: ConnectorHealth) -> Callable[..., Monitor]:
+def monitor_of(make_app: MakeApp, health: ConnectorHealth) -> MonitorOf:
     """Make an app with this probe, without caching, on the real clock."""
 
     def make(call: AsyncProbe, **options: t.Any) -> Monitor:
         options = {"ttl": 0.0, "timeout": PATIENCE, **options}
         health.add_probe(t.cast(t.Any, call), name="drive", **options)
-        app = make_app(DEADLINE=PATIENCE)
-        return engine_of(app)
+        return engine_of(make_app(DEADLINE=PATIENCE))
 
     return make
 
@@ -53,104 +54,234 @@ def drive_in(report: Report) -> ProbeResult:
     return report.results["drive"]
 
 
-# The loop
+@pytest.fixture
+def _lost_with_its_loop() -> Iterator[None]:
+    """Let go of what nobody could close any more."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
-def test_runs_share_one_loop_in_a_thread_of_its_own(
-    monitor_of: Callable[..., Monitor],
-) -> None:
-    seen = set()
+def files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# A run and its loop
+
+
+def test_a_run_has_a_loop_of_its_own_in_its_slots_thread(monitor_of: MonitorOf) -> None:
+    seen = []
 
     async def drive() -> bool:
-        seen.add((asyncio.get_running_loop(), threading.current_thread().name))
+        seen.append((asyncio.get_running_loop(), threading.current_thread().name))
         return True
 
     monitor = monitor_of(drive)
 
     assert [monitor.report().available for _ in range(3)] == [True] * 3
-    [(_, thread)] = seen
-    assert thread == "connector-health loop"
+    assert len({loop for loop, _ in seen}) == 3
+    assert {name for _, name in seen} == {"connector-health drive"}
+    assert [loop.is_closed() for loop, _ in seen] == [True] * 3
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *values: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-def test_a_hosts_shared_async_client_works_run_after_run(
-    monitor_of: Callable[..., Monitor], url: str
-) -> None:
-    client = httpx.AsyncClient()
+def test_tasks_and_coroutines_are_what_asyncio_made(monitor_of: MonitorOf) -> None:
+    async def child() -> bool:
+        task = asyncio.current_task()
+        return type(task) is asyncio.Task and inspect.iscoroutine(task.get_coro())
 
     async def drive() -> bool:
-        return (await client.get(url)).status_code == 204
+        return await child() and await asyncio.create_task(child())
 
-    async def drive_or_close() -> bool:
-        if closing.is_set():
-            await client.aclose()
+    assert monitor_of(drive).report().available
+
+
+def test_libraries_that_cancel_by_themselves_work(monitor_of: MonitorOf) -> None:
+    async def drive() -> bool:
+        with anyio.move_on_after(0.01) as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep, PATIENCE)
+                await anyio.sleep(PATIENCE)
+        with pytest.raises(TimeoutError), anyio.fail_after(0.01):
+            await anyio.sleep(PATIENCE)
+        async with (
+            anyio.create_task_group() as group
+        ):  # which ends before its child's first step
+            group.start_soon(anyio.sleep, PATIENCE)
+            group.cancel_scope.cancel()
+        return scope.cancelled_caught
+
+    assert monitor_of(drive).report().available
+
+
+def test_a_connect_timeout_of_httpx_is_kept(monitor_of: MonitorOf) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(3)]  # who fills the backlog
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(address)
+
+        async def drive() -> bool:
+            async with httpx.AsyncClient(timeout=0.1, trust_env=False) as client:
+                with pytest.raises(httpx.ConnectTimeout):
+                    await client.get(f"http://127.0.0.1:{address[1]}/")
             return True
-        return await drive()
 
-    closing = threading.Event()
-    monitor = monitor_of(drive_or_close)
+        found = drive_in(monitor_of(drive).report())
+        for client in waiting:
+            client.close()
 
-    found = [monitor.report().available for _ in range(3)]
-    closing.set()
-    monitor.report()
-
-    assert found == [True] * 3
+    assert found == ProbeResult(Status.OK)
 
 
 def test_a_run_sees_an_app_context_and_nothing_of_the_request_or_the_run_before(
-    monitor_of: Callable[..., Monitor],
+    monitor_of: MonitorOf,
 ) -> None:
     tenant = contextvars.ContextVar("tenant", default="nobody")
     seen = []
 
+    def call() -> bool:
+        seen.append(tenant.get())
+        tenant.set("a call's")
+        return current_app.name == "host"
+
     async def drive() -> bool:
-        seen.append((tenant.get(), current_app.name))
+        seen.append(tenant.get())
+        in_loop = asyncio.get_running_loop().run_in_executor
+        named = await asyncio.to_thread(call)
         tenant.set("a run's")
-        return await asyncio.to_thread(lambda: current_app.name == "host")
+        for _ in range(2):
+            seen.append(await in_loop(None, tenant.get))
+            await in_loop(None, tenant.set, "a thread's")
+        return named
 
     monitor = monitor_of(drive)
     tenant.set("a request's")
 
     assert [monitor.report().available for _ in range(2)] == [True] * 2
-    assert seen == [("nobody", "host")] * 2
+    assert seen == ["nobody"] * 8
 
 
-def test_the_loop_ends_with_its_app(make_app: MakeApp, health: ConnectorHealth) -> None:
+def test_what_a_run_leaves_behind_in_its_loop_ends_with_it(monitor_of: MonitorOf) -> None:
+    ended = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            ended.append("generator")
+
+    async def child() -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            ended.append("task")
+
+    left: list[object] = []
+
     async def drive() -> bool:
+        left.append(asyncio.create_task(child()))
+        left.append(numbers())
+        await asyncio.sleep(0)
+        async for _ in t.cast("AsyncIterator[int]", left[1]):
+            return True
+        return False
+
+    assert monitor_of(drive).report().available
+    eventually(lambda: sorted(ended) == ["generator", "task"])
+
+
+def test_a_task_left_behind_that_does_not_end_holds_up_no_verdict(
+    monitor_of: MonitorOf,
+) -> None:
+    release = threading.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    left: list[object] = []
+
+    async def drive() -> bool:
+        left.append(asyncio.create_task(stubborn()))
+        await asyncio.sleep(0)
         return True
 
-    health.add_probe(drive, name="drive")
-    before = set(engine_threads("loop"))
-    app = make_app(TIMEOUT=0.1)
-    engine_of(app).report()
-    [loop] = set(engine_threads("loop")) - before
+    monitor = monitor_of(drive)
 
-    def has_ended() -> bool:
-        gc.collect()
-        return not loop.is_alive()
-
-    del app
-    eventually(has_ended)
+    assert monitor.report().available
+    eventually(lambda: lane_of(monitor)._hung)
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
 
 
-# What goes wrong in it
+# A client that is kept between runs
+
+
+REMEDY = (
+    "a client that is kept between runs is bound to the event loop of the run that opened it,"
+    " which has ended: open it inside the probe, or write the probe sync"
+)
+
+
+@pytest.mark.usefixtures("_lost_with_its_loop")
+def test_a_client_that_is_kept_between_runs_fails_with_the_remedy(
+    monitor_of: MonitorOf, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = [httpx.AsyncClient(trust_env=False)]
+
+    async def drive() -> bool:
+        return (await kept[0].get(url)).status_code == 204
+
+    monitor = monitor_of(drive)
+
+    assert monitor.report().available
+    assert not monitor.report().available
+    eventually(lambda: REMEDY in caplog.text)
+    assert "it raised RuntimeError: Event loop is closed" in caplog.text
+    kept.clear()
+    caplog.clear()  # its records lead to the client
+
+
+def test_a_lock_that_is_kept_between_runs_fails_with_the_remedy(
+    monitor_of: MonitorOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = asyncio.Lock()
+
+    async def drive() -> bool:
+        async with lock:
+            with suppress(TimeoutError):  # a second one waits, and binds the lock to its loop
+                await asyncio.wait_for(lock.acquire(), 0.01)
+        return True
+
+    async def wrapped() -> bool:
+        try:
+            return await drive()
+        except RuntimeError as error:
+            raise OSError("the pool is broken") from error
+
+    monitor = monitor_of(wrapped)
+    monitor.report()
+
+    assert not monitor.report().available
+    eventually(lambda: REMEDY in caplog.text)
+
+
+def test_a_client_that_is_opened_inside_works_run_after_run(
+    monitor_of: MonitorOf, url: str
+) -> None:
+    async def drive() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(url)).status_code == 204
+
+    monitor = monitor_of(drive)
+
+    assert [monitor.report().available for _ in range(3)] == [True] * 3
+
+
+# What goes wrong in a run
 
 
 class Boom(BaseException):
@@ -160,8 +291,8 @@ class Boom(BaseException):
 @pytest.mark.parametrize(
     "error", [Boom, SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
 )
-def test_whatever_is_raised_fails_the_run_and_the_loop_goes_on(
-    monitor_of: Callable[..., Monitor], error: type[BaseException]
+def test_whatever_is_raised_fails_that_run_alone(
+    monitor_of: MonitorOf, error: type[BaseException]
 ) -> None:
     raising = [True]
 
@@ -170,28 +301,34 @@ def test_whatever_is_raised_fails_the_run_and_the_loop_goes_on(
             raise error
         return True
 
-    monitor = monitor_of(drive)
+    monitor = monitor_of(drive, slots=1)
 
-    assert drive_in(monitor.report()).status is Status.UNAVAILABLE
+    assert drive_in(monitor.report()).message == "it raised an exception; see the log"
     assert drive_in(monitor.report()).status is Status.OK
-    assert len(engine_threads("loop")) >= 1
 
 
-def test_a_task_of_the_probes_own_that_exits_does_not_stop_the_loop(
-    monitor_of: Callable[..., Monitor],
+def test_a_task_of_the_probes_own_that_exits_fails_that_run_alone(
+    monitor_of: MonitorOf, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    exiting = [True]
+
     async def drive() -> bool:
-        task = asyncio.create_task(leave())
-        await asyncio.wait([task])
-        return isinstance(task.exception(), SystemExit)
+        if exiting.pop() if exiting else False:
+            await asyncio.wait([asyncio.create_task(leave())])
+        return True
 
-    monitor = monitor_of(drive)
+    monitor = monitor_of(drive, slots=1)
 
-    assert [monitor.report().available for _ in range(2)] == [True] * 2
+    assert not monitor.report().available
+    assert monitor.report().available
+    eventually(lambda: "it raised SystemExit: 3" in caplog.text)
 
 
 def test_a_run_past_its_timeout_is_cancelled_and_gives_its_slot_back(
-    monitor_of: Callable[..., Monitor],
+    monitor_of: MonitorOf,
 ) -> None:
     cancelled = threading.Event()
 
@@ -209,458 +346,223 @@ def test_a_run_past_its_timeout_is_cancelled_and_gives_its_slot_back(
 
     assert result.message.startswith("no answer within its timeout")
     assert cancelled.wait(PATIENCE)
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+    eventually(lambda: not lane_of(monitor)._hung)
     assert drive_in(monitor.report()).message.startswith("no answer within its timeout")
 
 
-def test_one_that_swallows_its_cancellation_holds_up_nobody(
-    monitor_of: Callable[..., Monitor],
-) -> None:
-    hanging, release = [True], threading.Event()
-    loops = set()
-
-    async def drive() -> bool:
-        loops.add(asyncio.get_running_loop())
-        if hanging:
-            hanging.clear()
-            while not release.is_set():
-                try:
-                    await asyncio.sleep(0.01)
-                except asyncio.CancelledError:
-                    continue
-        return True
-
-    monitor = monitor_of(drive, timeout=TIMEOUT)
-
-    assert not drive_in(monitor.report()).status.available
-    eventually(lambda: lane_of(monitor)._hung.total() == 1)
-    assert drive_in(monitor.report()).status is Status.OK
-    assert len(loops) == 1
-    release.set()
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
-
-
-def test_a_blocked_loop_is_retired_and_the_next_run_has_a_new_one(
-    monitor_of: Callable[..., Monitor],
-) -> None:
-    release = threading.Event()
-    loops = []
-
-    async def drive() -> bool:
-        loops.append((asyncio.get_running_loop(), threading.current_thread()))
-        if len(loops) == 1:
-            release.wait(PATIENCE)
-        return True
-
-    monitor = monitor_of(drive, timeout=TIMEOUT)
-
-    assert not drive_in(monitor.report()).status.available
-    eventually(lambda: drive_in(monitor.report()).status is Status.OK)
-    (blocked, thread), *others = loops
-    assert blocked not in [loop for loop, _ in others]
-    release.set()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert blocked.is_closed()
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
-
-
-async def leave() -> None:
-    sys.exit(3)
-
-
-def test_a_retired_loop_ends_its_runs_whatever_their_tasks_do() -> None:
-    loops, release, started = Loops(2, time.monotonic), threading.Event(), threading.Event()
-    threads = []
-
-    async def block() -> Outcome:
-        threads.append(threading.current_thread())
-        started.set()
-        release.wait(PATIENCE)
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(PATIENCE)
-        task = asyncio.create_task(leave())
-        await asyncio.wait([task])
-        await asyncio.sleep(0.01)
-        return answered(isinstance(task.exception(), SystemExit))
-
-    blocked = in_background(lambda: loops.run(block, TIMEOUT))
-    started.wait(PATIENCE)
-    eventually(lambda: loops._loop is None)
-    release.set()
-
-    assert blocked() == answered(True)
-    threads[0].join(PATIENCE)
-    assert not threads[0].is_alive()
-
-
-def test_a_loop_that_closed_in_the_meantime_is_not_asked_for_anything() -> None:
-    loops = Loops(1, time.monotonic)
-    loop = loops._new_loop()
-    assert not isinstance(loop, str)
-    loops._give_up(loop, Run())
-    eventually(lambda: loop._loop.is_closed())
-
-    loop.retire()
-
-    assert not loop.answers()
-
-
-def test_a_run_that_cannot_begin_has_failed() -> None:
-    def refuse() -> t.NoReturn:
-        raise OSError("no task today")
-
-    outcome = Loops(1, time.monotonic).run(refuse, PATIENCE)
-
-    assert isinstance(outcome, Outcome)
-
-    assert outcome is not None
-    assert isinstance(outcome.cause, OSError)
-
-
-def test_a_run_without_a_task_is_cancelled_without_a_word(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    loops = Loops(1, time.monotonic)
-    loop = loops._new_loop()
-    assert not isinstance(loop, str)
-
-    loop.cancel(Run())
-
-    assert loop.answers()
-    assert caplog.messages == []
-
-
-def test_a_task_factory_that_raises_has_failed_the_run() -> None:
-    loops = Loops(1, time.monotonic)
-
-    def refuse(*arguments: object, **options: object) -> t.NoReturn:
-        raise OSError("no task today")
-
-    async def run() -> Outcome:
-        asyncio.get_running_loop().set_task_factory(refuse)
-        return answered(True)
-
-    loops.run(run, PATIENCE)
-    outcome = loops.run(run, PATIENCE)
-
-    assert isinstance(outcome, Outcome)
-    assert isinstance(outcome.cause, OSError)
-
-
-def test_a_new_loop_has_the_threads_of_the_old_one() -> None:
-    loops = Loops(1, time.monotonic)
-
-    async def call() -> Outcome:
-        return answered(await asyncio.to_thread(bool, 1))
-
-    found = []
-    for _ in range(2):
-        found.append(loops.run(call, PATIENCE))
-        loop = loops._loop
-        assert loop is not None
-        loops._give_up(loop, Run())
-
-    assert found == [answered(True)] * 2
-
-
-def test_a_run_that_obeys_its_cancellation_keeps_no_other_from_its_turn(
-    make_app: MakeApp, health: ConnectorHealth
-) -> None:
-    async def drive(organization_id: str) -> bool:
-        if organization_id == "org_slow":
-            await asyncio.sleep(PATIENCE)
-        return True
-
-    health.add_probe(drive, name="drive", scope="organization", slots=1, timeout=TIMEOUT)
-    monitor = engine_of(make_app(DEADLINE=PATIENCE))
-    names = ["org_slow", *(f"org_{number}" for number in range(10))]
-
-    reports = [in_background(partial(monitor.report, name)) for name in names]
-
-    assert [report().available for report in reports] == [False] + [True] * 10
-
-
-def test_a_run_sees_nothing_of_its_callers_context() -> None:
-    tenant = contextvars.ContextVar("tenant", default="nobody")
-    tenant.set("a request's")
-
-    async def drive() -> Outcome:
-        return answered(tenant.get() == "nobody")
-
-    outcome = Loops(1, time.monotonic).run(drive, PATIENCE)
-
-    assert isinstance(outcome, Outcome)
-    assert outcome.result.status is Status.OK
-
-
-class Blocking:
-    """A probe that blocks its loop for one organization, and keeps the others for a while."""
-
-    def __init__(self) -> None:
-        self.started = threading.Semaphore(0)
-        self.runs: list[str] = []
-        self.threads: list[threading.Thread] = []
-        self.waits = 0.0
-        self.release = threading.Event()
-
-    async def __call__(self, organization_id: str) -> bool:
-        self.runs.append(organization_id)
-        self.threads.append(threading.current_thread())
-        self.started.release()
-        if organization_id == "org_blocking":
-            self.release.wait(PATIENCE)
-        await asyncio.sleep(self.waits)
-        return True
-
-    def wait_for_start(self) -> None:
-        assert self.started.acquire(timeout=PATIENCE)
-
-
-@pytest.fixture
-def blocking() -> Iterator[Blocking]:
-    blocking = Blocking()
-    yield blocking
-    blocking.release.set()
-
-
-@pytest.fixture
-def blocked(make_app: MakeApp, health: ConnectorHealth, blocking: Blocking) -> Monitor:
-    health.add_probe(blocking, name="drive", scope="organization", timeout=1.0, ttl=0.0)
-    return engine_of(make_app(DEADLINE=PATIENCE))
-
-
-def test_a_run_behind_one_that_blocks_the_loop_is_run_in_a_new_one(
-    blocked: Monitor, blocking: Blocking
-) -> None:
-    in_background(lambda: blocked.report("org_blocking"))
-    blocking.wait_for_start()
-
-    assert drive_in(blocked.report("org_a")).status is Status.OK
-    eventually(lambda: lane_of(blocked)._hung == {"org_blocking": 1})
-    assert drive_in(blocked.report("org_a")).status is Status.OK
-    blocking.release.set()
-    eventually(lambda: not lane_of(blocked)._hung)
-    assert blocking.runs == ["org_blocking", "org_a", "org_a"]
-
-
-def test_a_run_that_had_begun_is_run_again(blocked: Monitor, blocking: Blocking) -> None:
-    blocking.waits = 0.1
-    report = in_background(lambda: blocked.report("org_a"))
-    blocking.wait_for_start()
-    in_background(lambda: blocked.report("org_blocking"))
-    blocking.wait_for_start()
-
-    assert drive_in(report()).status is Status.OK
-    blocking.wait_for_start()
-    blocking.release.set()
-    eventually(lambda: not lane_of(blocked)._hung)
-
-
-async def in_a_child(call: Callable[[], object]) -> None:
-    async def block() -> None:
-        call()
-
-    await asyncio.gather(block())
-
-
-def test_a_task_that_a_run_made_blocks_the_loop_in_its_name(
-    make_app: MakeApp, health: ConnectorHealth
-) -> None:
-    started, release = threading.Semaphore(0), threading.Event()
-
-    async def drive(organization_id: str) -> bool:
-        started.release()
-        if organization_id == "org_blocking":
-            await in_a_child(partial(release.wait, PATIENCE))
-        await asyncio.sleep(0.1)
-        return True
-
-    health.add_probe(drive, name="drive", scope="organization", timeout=1.0)
-    monitor = engine_of(make_app(DEADLINE=PATIENCE))
-    report = in_background(lambda: monitor.report("org_a"))
-    started.acquire(timeout=PATIENCE)
-    in_background(lambda: monitor.report("org_blocking"))
-
-    assert report().available
-    eventually(lambda: lane_of(monitor)._hung == {"org_blocking": 1})
-    release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
-
-
-def test_a_coroutine_of_a_sync_probe_is_not_awaited_twice(
-    make_app: MakeApp, health: ConnectorHealth, blocking: Blocking
-) -> None:
-    blocking.waits = 0.1
-
-    def drive(organization_id: str) -> t.Any:
-        return blocking(organization_id)
-
-    health.add_probe(drive, name="drive", scope="organization", timeout=1.0)
-    monitor = engine_of(make_app(DEADLINE=PATIENCE))
-    report = in_background(lambda: monitor.report("org_a"))
-    blocking.wait_for_start()
-    in_background(lambda: monitor.report("org_blocking"))
-
-    refused = drive_in(report())
-
-    assert refused.message.startswith("a run for another organization blocks its event loop")
-
-
-def test_the_coroutine_of_a_task_is_one_for_whoever_takes_it() -> None:
-    async def one() -> int:
-        return 1
-
-    def steps() -> Steps[int]:
-        return Steps(lambda resume, *values: resume(*values), one())
-
-    async def run() -> int:
-        return await steps()
-
-    assert asyncio.run(run()) == 1
-    steps().close()  # or it would warn that it was never awaited
-
-
-def test_a_run_sees_its_exceptions_as_without_us() -> None:
-    async def run() -> Outcome:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.001):
-                await asyncio.sleep(PATIENCE)
-        return answered(sys.exc_info() == (None, None, None))
-
-    outcome = Loops(1, time.monotonic).run(run, PATIENCE)
-
-    assert isinstance(outcome, Outcome)
-    assert outcome.result.status is Status.OK
-
-
-@pytest.mark.parametrize(
-    ("waits", "patience"),
-    [(0.75, 0.5), (60.0, 2.0)],
-    ids=["of what is left of its timeout", "at its timeout"],
-)
-def test_a_run_without_time_for_another_is_not_failed_for_it(
-    blocked: Monitor,
-    blocking: Blocking,
-    monkeypatch: pytest.MonkeyPatch,
-    waits: float,
-    patience: float,
-) -> None:
-    monkeypatch.setattr(loop_module, "PATIENCE", patience)
-    blocking.waits = waits
-    report = in_background(lambda: blocked.report("org_a"))
-    blocking.wait_for_start()
-    in_background(lambda: blocked.report("org_blocking"))
-
-    refused = drive_in(report())
-
-    assert refused.message.startswith("a run for another organization blocks its event loop")
-    assert blocked._current().organization.records.get("org_a") is None
-
-
-def test_what_was_cancelled_with_its_loop_leaves_nothing_behind(
-    blocked: Monitor, blocking: Blocking
-) -> None:
-    blocking.waits = 60.0
-    report = in_background(lambda: blocked.report("org_a"))
-    blocking.wait_for_start()
-    in_background(lambda: blocked.report("org_blocking"))
-    blocking.wait_for_start()
-    blocking.waits = 0.0
-    report()
-
-    blocking.release.set()
-
-    blocking.threads[0].join(PATIENCE)
-    assert not blocking.threads[0].is_alive()
-
-
-def test_a_blocked_loop_leaves_other_async_probes_alone(
-    monitor_of: Callable[..., Monitor], health: ConnectorHealth
-) -> None:
-    release = threading.Event()
-
-    async def blocking() -> bool:
-        return release.wait(PATIENCE)
-
-    async def other() -> bool:
-        await asyncio.sleep(0)
-        return True
-
-    health.add_probe(other, name="other")
-    monitor = monitor_of(blocking, timeout=TIMEOUT)
-
-    report = monitor.report()
-
-    assert report.results["other"].status is Status.OK
-    assert report.results["drive"].status is Status.UNAVAILABLE
-    release.set()
-
-
-def test_loops_are_no_more_than_the_slots_and_one(
-    make_app: MakeApp, health: ConnectorHealth
-) -> None:
-    release, loops = threading.Event(), []
-
-    async def drive(organization_id: str) -> bool:
-        loops.append(asyncio.get_running_loop())
-        return release.wait(PATIENCE)
-
-    health.add_probe(drive, name="drive", scope="organization", timeout=0.05, slots=2)
-    monitor = engine_of(make_app(DEADLINE=PATIENCE))
-
-    found = [monitor.report(f"org_{number}").available for number in range(5)]
-
-    assert found == [False] * 5
-    assert len(set(loops)) == 2
-    release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
-
-
-def test_loops_that_runs_keep_although_they_were_cancelled_are_bounded() -> None:
-    loops, release = Loops(2, time.monotonic), threading.Event()
-    begun = threading.Semaphore(0)
-
-    async def keep() -> Outcome:
-        begun.release()
+def swallow(release: threading.Event) -> AsyncProbe:
+    async def drive() -> None:
         while not release.is_set():
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.01)
-        return answered(True)
 
-    async def fine() -> Outcome:
-        return answered(True)
+    return drive
 
-    for _ in range(3):
-        in_background(lambda: loops.run(keep, PATIENCE, again=False))
-        assert begun.acquire(timeout=PATIENCE)
-        assert loops._loop is not None
-        loops._give_up(loops._loop, Run())
 
-    refused = loops.run(fine, PATIENCE)
+def block(release: threading.Event) -> AsyncProbe:
+    async def drive() -> None:
+        release.wait(PATIENCE)
+
+    return drive
+
+
+def block_in_a_callback(release: threading.Event) -> AsyncProbe:
+    async def drive() -> None:
+        asyncio.get_running_loop().call_soon(release.wait, PATIENCE)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    return drive
+
+
+def spin(release: threading.Event) -> AsyncProbe:
+    async def drive() -> None:
+        while not release.is_set():
+            await asyncio.sleep(0)
+
+    async def spinning() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await drive()
+
+    return spinning
+
+
+@pytest.mark.parametrize("misuse", [swallow, block, block_in_a_callback, spin])
+def test_whatever_a_run_does_it_hurts_its_own_slot_alone(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    misuse: Callable[[threading.Event], AsyncProbe],
+) -> None:
+    release, runs = threading.Event(), []
+
+    async def drive(organization_id: str) -> bool:
+        runs.append(organization_id)
+        if organization_id == "org_bad":
+            await misuse(release)()
+        await asyncio.sleep(0.1)
+        return True
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=0.4, slots=3)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+    before = in_background(lambda: monitor.report("org_before"))
+    eventually(lambda: runs == ["org_before"])
+    bad = in_background(lambda: monitor.report("org_bad"))
+    eventually(lambda: "org_bad" in runs)
+
+    assert monitor.report("org_after").available
+    assert before().available
+    assert not bad().available
+    eventually(lambda: lane_of(monitor)._hung == {"org_bad": 1})
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+    assert sorted(runs) == ["org_after", "org_bad", "org_before"]  # nothing is run twice
+
+
+def test_a_late_run_that_raises_in_the_end_says_so(
+    monitor_of: MonitorOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+
+    async def drive() -> bool:
+        release.wait(PATIENCE)
+        raise OSError("connection reset")
+
+    monitor = monitor_of(drive, timeout=TIMEOUT)
+    assert not monitor.report().available
+    eventually(lambda: lane_of(monitor)._hung)
+
     release.set()
 
-    assert isinstance(refused, str)
-    assert refused.startswith("all of its event loops are kept by runs that do not end")
-    eventually(lambda: loops.run(fine, PATIENCE) == answered(True))
+    text = "a run of probe 'drive' ended after its verdict: it raised OSError: connection reset"
+    eventually(lambda: text in caplog.text)
+
+
+# Loops that cannot be made or run
+
+
+def no_descriptor(*arguments: object) -> t.NoReturn:
+    raise OSError(24, "Too many open files")
+
+
+def lose_its_files() -> None:
+    """Do to a loop what closing files does that are not one's own."""
+    loop = t.cast(t.Any, asyncio.get_running_loop())
+    with open(os.devnull) as other:
+        os.dup2(other.fileno(), loop._selector.fileno())
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_without_a_loop_a_probe_is_not_run(
+    monitor_of: MonitorOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    wrapped: bool,
+) -> None:
+    runs = []
+
+    async def drive() -> bool:
+        runs.append(1)
+        return True
+
+    monitor = monitor_of((lambda: drive()) if wrapped else drive)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", no_descriptor)
+        refused = drive_in(monitor.report())
+
+    text = "its event loop cannot be made or run (OSError: [Errno 24] Too many open files)"
+    assert refused.message.startswith(text)
+    eventually(lambda: f"probe 'drive' counts as unavailable: {text}" in caplog.text)
+    assert runs == []
+    assert monitor.report().available
+
+
+def test_a_loop_whose_files_are_closed_ends_its_run_at_once(monitor_of: MonitorOf) -> None:
+    closing = [True]
+
+    async def drive() -> bool:
+        if closing.pop() if closing else False:
+            lose_its_files()
+            await asyncio.sleep(PATIENCE)
+        return True
+
+    monitor = monitor_of(drive)
+    began = time.process_time()
+
+    refused = drive_in(monitor.report())
+
+    assert refused.message.startswith("its event loop cannot be made or run (")
+    assert time.process_time() - began < PATIENCE / 2
+    assert drive_in(monitor.report()).status is Status.OK
+
+
+def driven(awaitable: Awaitable[object]) -> Outcome | str | None:
+    return drive_in_a_loop(awaitable, PATIENCE, pool=Threads(), report=lambda outcome: None)
+
+
+def test_a_loop_that_would_run_in_another_one_is_refused() -> None:
+    async def drive() -> bool:
+        return True
+
+    async def outer() -> Outcome | str | None:
+        return driven(drive())
+
+    refused = asyncio.run(outer())
+
+    assert str(refused).startswith("its event loop cannot be made or run (RuntimeError: Runner")
+
+
+def test_an_awaitable_that_cannot_be_closed_is_let_go() -> None:
+    async def drive() -> bool:
+        lose_its_files()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            raise OSError("still busy")
+        return True
+
+    refused = driven(drive())
+
+    assert str(refused).startswith("its event loop cannot be made or run (")
 
 
 # Its threads
 
 
-def test_calls_to_a_thread_run_beside_each_other_up_to_the_slots(
-    monitor_of: Callable[..., Monitor],
-) -> None:
-    meeting = threading.Barrier(2)
+def test_a_run_has_eight_calls_in_threads_at_once(monitor_of: MonitorOf) -> None:
+    meeting, lock, running, most = threading.Barrier(8), threading.Lock(), [0], []
+
+    def call() -> None:
+        with lock:
+            running[0] += 1
+            most.append(running[0])
+        meeting.wait(PATIENCE)
+        with lock:
+            running[0] -= 1
 
     async def drive() -> bool:
-        await asyncio.gather(*(asyncio.to_thread(meeting.wait, PATIENCE) for _ in range(4)))
+        await asyncio.gather(*(asyncio.to_thread(call) for _ in range(16)))
         return True
 
-    monitor = monitor_of(drive, slots=2)
-
-    assert monitor.report().available
+    assert monitor_of(drive).report().available
+    assert max(most) == 8
     eventually(lambda: not engine_threads("to_thread"))
+
+
+def test_its_threads_are_used_again_by_later_runs(monitor_of: MonitorOf) -> None:
+    seen = set()
+
+    async def drive() -> bool:
+        seen.add(await asyncio.to_thread(threading.get_ident))
+        return True
+
+    monitor = monitor_of(drive)
+    threads = lane_of(monitor)._threads
+    for _ in range(5):
+        assert monitor.report().available
+        eventually(lambda: len(threads._idle) == 2)
+
+    assert len(seen) <= 2
 
 
 @pytest.fixture
@@ -672,7 +574,7 @@ def hung_calls(make_app: MakeApp, health: ConnectorHealth) -> Iterator[Monitor]:
         if organization_id == "org_bad":
             await asyncio.to_thread(release.wait, PATIENCE)
         if organization_id == "org_worse":
-            calls = (asyncio.to_thread(release.wait, PATIENCE) for _ in range(4))
+            calls = (asyncio.to_thread(release.wait, PATIENCE) for _ in range(20))
             await asyncio.gather(*calls)
         if organization_id == "org_careful":
             await asyncio.wait_for(asyncio.to_thread(release.wait, PATIENCE), 0.01)
@@ -685,8 +587,8 @@ def hung_calls(make_app: MakeApp, health: ConnectorHealth) -> Iterator[Monitor]:
     eventually(lambda: not lane_of(monitor)._hung)
 
 
-@pytest.mark.parametrize("organization_id", ["org_bad", "org_careful"])
-def test_a_run_keeps_its_slot_while_its_call_hangs(
+@pytest.mark.parametrize("organization_id", ["org_bad", "org_careful", "org_worse"])
+def test_a_run_keeps_its_slot_and_takes_no_others_threads_while_its_calls_hang(
     hung_calls: Monitor, organization_id: str
 ) -> None:
     assert not hung_calls.report(organization_id).available
@@ -695,37 +597,35 @@ def test_a_run_keeps_its_slot_while_its_call_hangs(
     assert hung_calls.report("org_fine").available
 
 
-def test_a_call_that_ends_soon_after_its_run_costs_no_slot(
-    monitor_of: Callable[..., Monitor],
+def test_a_name_server_that_hangs_takes_no_others_threads(
+    make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
+    look_up = socket.getaddrinfo
 
-    async def drive() -> bool:
-        if not release.is_set():
-            await asyncio.wait_for(asyncio.to_thread(release.wait, PATIENCE), 0.01)
-        return True
+    def slow(host: t.Any, *arguments: t.Any, **options: t.Any) -> t.Any:
+        if host == "hung.example":
+            release.wait(PATIENCE)
+        return look_up("127.0.0.1", *arguments, **options)
 
-    monitor = monitor_of(drive, slots=1)
-    assert not monitor.report().available
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
 
+    async def drive(organization_id: str) -> bool:
+        host = "hung.example" if organization_id.startswith("org_hung") else "fine.example"
+        return bool(await asyncio.get_running_loop().getaddrinfo(host, 80))
+
+    health.add_probe(drive, name="drive", scope="organization", timeout=TIMEOUT)
+    monitor = engine_of(make_app(DEADLINE=PATIENCE))
+    hung = [in_background(partial(monitor.report, f"org_hung{n}")) for n in range(10)]
+
+    assert monitor.report("org_fine").available
+    assert {report().available for report in hung} == {False}
     release.set()
-
-    assert monitor.report().available
-
-
-def test_a_run_that_waited_for_a_thread_in_vain_is_not_failed_for_it(
-    hung_calls: Monitor,
-) -> None:
-    assert not hung_calls.report("org_worse").available
-
-    refused = drive_in(hung_calls.report("org_fine"))
-
-    assert refused.message.startswith("all threads of asyncio.to_thread hang in earlier runs")
-    assert hung_calls._current().organization.records.get("org_fine") is None
+    eventually(lambda: not lane_of(monitor)._hung)
 
 
 def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
-    monitor_of: Callable[..., Monitor], caplog: pytest.LogCaptureFixture
+    monitor_of: MonitorOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def drive() -> bool:
         return bool(await asyncio.to_thread(int, "x"))
@@ -734,158 +634,113 @@ def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
     eventually(lambda: "it raised ValueError: invalid literal for int()" in caplog.text)
 
 
-def test_a_call_that_found_no_thread_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_wait_for_a_thread_as_their_run_ends_are_never_made(
+    monitor_of: MonitorOf,
+) -> None:
+    meeting, release = threading.Barrier(9), threading.Event()
     made: list[int] = []
-    threads = Executor(1)
-    with monkeypatch.context() as patch:
-        patch.setattr(native, "start_thread", no_thread)
-        with pytest.raises(RuntimeError, match="the system has no thread"):
-            threads.submit(made.append, 1)
 
-    threads.submit(made.append, 2).result(PATIENCE)
+    def call() -> None:
+        meeting.wait(PATIENCE)
+        release.wait(PATIENCE)
 
+    async def drive() -> bool:
+        in_loop = asyncio.get_running_loop().run_in_executor
+        for _ in range(8):
+            in_loop(None, call)
+        in_loop(None, made.append, 1)
+        meeting.wait(PATIENCE)
+        return True
+
+    monitor = monitor_of(drive)
+
+    assert monitor.report().available
+    eventually(lambda: lane_of(monitor)._hung)
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+    assert made == []
+
+
+def test_a_call_that_was_cancelled_in_time_is_never_made() -> None:
+    release, calls = threading.Event(), Calls(Threads())
+    made: list[int] = []
+    running = [calls.submit(release.wait, PATIENCE) for _ in range(8)]
+
+    cancelled = calls.submit(made.append, 1)
+    last = calls.submit(made.append, 2)
+    assert cancelled.cancel()
+    release.set()
+
+    last.result(PATIENCE)
     assert made == [2]
+    assert [future.result(PATIENCE) for future in running] == [True] * 8
 
 
-def test_a_call_that_found_no_thread_waits_for_one_that_there_is(
+def refuse(threads: Threads, name: str, call: object) -> bool:
+    return False
+
+
+def test_a_call_that_found_no_thread_waits_for_one_that_its_run_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    threads, release = Executor(2), threading.Event()
-    threads.submit(release.wait, PATIENCE)
-    monkeypatch.setattr(native, "start_thread", no_thread)
+    release, calls = threading.Event(), Calls(Threads())
+    calls.submit(release.wait, PATIENCE)
+    monkeypatch.setattr(Threads, "run", refuse)
 
-    waiting = threads.submit(int)
+    waiting = calls.submit(int)
     release.set()
 
     assert waiting.result(PATIENCE) == 0
 
 
-def no_thread_for_calls(call: Callable[[], None], name: str) -> None:
-    if name == "connector-health to_thread":
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-    threading.Thread(target=call, name=name, daemon=True).start()
+@pytest.fixture
+def starving(monitor_of: MonitorOf, monkeypatch: pytest.MonkeyPatch) -> MonitorOf:
+    """Make an app whose runs have a thread, but none for what they call."""
+    run = Threads.run
+
+    def refuse_calls(threads: Threads, name: str, call: Callable[[], object]) -> bool:
+        return name != "to_thread" and run(threads, name, call)
+
+    monkeypatch.setattr(Threads, "run", refuse_calls)
+    return monitor_of
 
 
 def test_a_run_is_not_failed_for_a_thread_that_the_system_refuses(
-    monitor_of: Callable[..., Monitor],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    starving: MonitorOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def drive() -> bool:
         return await asyncio.to_thread(bool, 1)
 
-    monitor = monitor_of(drive)
-    monkeypatch.setattr(native, "start_thread", no_thread_for_calls)
+    refused = drive_in(starving(drive).report())
 
-    refused = drive_in(monitor.report())
-
-    assert refused.message.startswith("the system has no thread for asyncio.to_thread")
+    assert refused.message.startswith("the system has no thread for it; raise the limits")
     eventually(lambda: "probe 'drive' counts as unavailable" in caplog.text)
     assert "probe 'drive' is unavailable" not in caplog.text
 
 
 def test_a_run_that_does_without_the_thread_that_it_was_refused_has_its_verdict(
-    monitor_of: Callable[..., Monitor], monkeypatch: pytest.MonkeyPatch
+    starving: MonitorOf,
 ) -> None:
     async def drive() -> bool:
         with suppress(RuntimeError):
             await asyncio.to_thread(bool, 1)
         return True
 
-    monitor = monitor_of(drive)
-    monkeypatch.setattr(native, "start_thread", no_thread_for_calls)
-
-    assert monitor.report().available
+    assert starving(drive).report().available
 
 
-def test_hung_calls_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor_module, "CALLS", 2)
-    threads, release = Executor(1), threading.Event()
-    running = threads.submit(release.wait, PATIENCE)
-    eventually(running.running)
-    waiting = [threads.submit(int) for _ in range(2)]
-
-    with pytest.raises(RuntimeError, match="all threads of asyncio"):
-        threads.submit(int)
-
-    assert waiting[0].cancel()
-    release.set()
-    assert waiting[1].result(PATIENCE) == 0
-
-
-def no_thread(call: object, name: str) -> t.NoReturn:
-    raise RuntimeError("can't start new thread")
-
-
-def no_descriptor() -> t.NoReturn:
-    raise OSError(24, "Too many open files")
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize(
-    ("part", "refuse"), [("start_thread", no_thread), ("new_event_loop", no_descriptor)]
-)
-def test_without_a_loop_a_probe_is_not_run(
-    monitor_of: Callable[..., Monitor],
-    monkeypatch: pytest.MonkeyPatch,
-    part: str,
-    refuse: Callable[..., t.NoReturn],
-    wrapped: bool,
-) -> None:
-    runs = []
-
+def test_runs_leave_no_files_and_no_threads(monitor_of: MonitorOf) -> None:
     async def drive() -> bool:
-        runs.append(1)
-        return True
+        await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+        return await asyncio.to_thread(bool, 1)
 
-    monitor = monitor_of((lambda: drive()) if wrapped else drive)
-    with monkeypatch.context() as patch:
-        patch.setattr(native, part, refuse)
-        refused = drive_in(monitor.report())
+    monitor = monitor_of(drive)
+    monitor.report()
+    eventually(lambda: not engine_threads())
+    before = files()
 
-    assert refused.message.startswith("the system has no thread or no file for its event loop")
-    assert runs == []
-    assert monitor.report().available
+    for _ in range(200):
+        assert monitor.report().available
 
-
-def test_who_was_held_up_by_a_loop_retires_no_newer_one() -> None:
-    loops = Loops(1, time.monotonic)
-    blocked = loops._new_loop()
-    assert not isinstance(blocked, str)
-    loops._give_up(blocked, Run())
-    newer = loops._new_loop()
-
-    loops._give_up(blocked, Run())
-
-    assert not isinstance(newer, str)
-    assert loops._loop is newer
-    loops._give_up(newer, Run())
-
-
-class FakeGevent:
-    """What gevent.monkey offers: here, the originals are only told apart."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
-
-    def get_original(self, module: str, name: str) -> object:
-        self.asked.append((module, name))
-        return getattr(__import__(module), name)
-
-
-def test_where_gevent_patches_threads_the_originals_are_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    gevent, ran = FakeGevent(), threading.Event()
-    monkeypatch.setitem(sys.modules, "gevent.monkey", t.cast(t.Any, gevent))
-
-    native.start_thread(ran.set, "connector-health loop")
-    with native.make_lock():
-        assert ran.wait(PATIENCE)
-    native.new_event_loop().close()
-
-    assert gevent.asked == [
-        ("_thread", "start_new_thread"),
-        ("_thread", "allocate_lock"),
-        ("selectors", "DefaultSelector"),
-    ]
+    eventually(lambda: not engine_threads())
+    assert files() == before

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
 from flask_connector_health import ProbeResult, Status
@@ -12,10 +10,10 @@ from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
-    PATIENCE,
     Clock,
     Gated,
     Told,
+    begin,
     drive,
     eventually,
     in_background,
@@ -42,12 +40,11 @@ def test_without_a_ttl_a_run_is_shared_while_it_lasts(
     make_monitor: MakeMonitor, gated: Gated
 ) -> None:
     monitor = make_monitor(drive(gated), TTL=0)
-    join = functools.partial(lane_of(monitor).join, None, unless=lambda: False)
 
-    flights = {join() for _ in range(5)}
+    [flight] = {begin(monitor) for _ in range(5)}
     gated.let_through()
 
-    assert [flight is not None and flight.done.wait(PATIENCE) for flight in flights] == [True]
+    eventually(lambda: flight.has_landed)
     assert gated.runs == 1
 
 
@@ -162,5 +159,5 @@ def test_unknown_is_no_failure_to_a_threshold(
 
     gated.let_through()
 
-    assert flight.done.wait(PATIENCE)
+    eventually(lambda: flight.has_landed)
     assert flight.result == ProbeResult(Status.OK)  # one failure of two

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import threading
@@ -252,6 +253,50 @@ def test_a_probe_may_raise_to_choose_its_words(
         raise error("token expired")
 
     assert result_of(drive) == ProbeResult(status, "token expired")
+
+
+@pytest.mark.parametrize(
+    ("errors", "result"),
+    [
+        ([ProbeDegraded("slow")], ProbeResult(Status.DEGRADED, "slow")),
+        ([ProbeDegraded("slow"), ProbeFailed("gone")], ProbeResult(Status.UNAVAILABLE, "gone")),
+        (
+            [ExceptionGroup("", [ProbeFailed("gone")]), ProbeDegraded("slow")],
+            ProbeResult(Status.UNAVAILABLE, "gone"),
+        ),
+    ],
+)
+def test_a_group_of_exceptions_that_all_choose_their_words_is_its_worst(
+    result_of: Callable[..., ProbeResult], errors: list[Exception], result: ProbeResult
+) -> None:
+    def drive() -> bool:
+        raise ExceptionGroup("", errors)
+
+    assert result_of(drive) == result
+
+
+def test_a_child_of_a_task_group_may_choose_its_words(
+    result_of: Callable[..., ProbeResult],
+) -> None:
+    async def drive() -> bool:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(soon(ProbeDegraded("quota used up")))
+        return True
+
+    assert result_of(drive) == ProbeResult(Status.DEGRADED, "quota used up")
+
+
+def test_one_other_exception_in_a_group_makes_it_a_failure_with_a_traceback(
+    result_of: Callable[..., ProbeResult], caplog: pytest.LogCaptureFixture
+) -> None:
+    def drive() -> bool:
+        raise ExceptionGroup("both", [ProbeDegraded("slow"), OSError("s3cret")])
+
+    assert result_of(drive) == ProbeResult(
+        Status.UNAVAILABLE, "it raised an exception; see the log"
+    )
+    eventually(lambda: "it raised ExceptionGroup: both (2 sub-exceptions)" in caplog.text)
+    assert "OSError: s3cret" in caplog.text
 
 
 @pytest.mark.parametrize(

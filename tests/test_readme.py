@@ -34,6 +34,8 @@ NAMES = [
     "environment",
     "environment's app",
     "probes",
+    "async client",
+    "shared client",
     "requests",
     "fetch",
     "sdk",
@@ -186,6 +188,22 @@ def test_the_probes_are_what_they_say(make_app: MakeApp, health: ConnectorHealth
     assert status("google-drive", "org_full") is Status.UNAVAILABLE
 
 
+@pytest.mark.parametrize("block", [BLOCKS["async client"], BLOCKS["shared client"]])
+def test_both_kinds_of_client_work_run_after_run(
+    make_app: MakeApp, url: str, block: str
+) -> None:
+    names = execute(block.replace("https://drive.example.org/ping", url))
+    app = Flask("host")
+    app.config.from_mapping(make_app(TTL=0.0).config)
+    app.register_blueprint(names["health"])
+
+    results = [engine_of(app).report("org_xyz789").results["drive"] for _ in range(3)]
+
+    assert [result.status for result in results] == [Status.OK] * 3
+    if "client" in names:
+        names["client"].close()
+
+
 # The clients, against real servers
 
 
@@ -272,7 +290,7 @@ def strangers(**changes: str) -> dict[str, str]:
     """Give the environment without what this test run has set for itself."""
     own = ("PYTEST_", "COV_", "COVERAGE_", "FLASK_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return kept | changes
+    return kept | {"PIP_NO_COMPILE": "1"} | changes  # seconds, for what is not imported
 
 
 def typed(command: str, folder: pathlib.Path, **changes: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import inspect
@@ -15,7 +14,9 @@ from collections.abc import Callable
 
 import pytest
 
+from flask_connector_health.engine import process
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.runtime import Runtime
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import PATIENCE, Gated, Told, drive, eventually, in_background, lane_of
@@ -63,20 +64,32 @@ def test_another_process_begins_anew_with_the_results_of_its_parent(
     assert (service.runs, own.runs) == (1, 1)
 
 
-def test_who_waited_for_a_runtime_takes_the_one_that_was_made(
-    make_monitor: MakeMonitor,
+def test_a_process_that_has_forked_from_another_is_not_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_forks", process._forks)
+    before = process.this_process()
+
+    process._count()
+
+    assert process.this_process() != before
+    assert process.this_process()[0] == before[0]
+
+
+def test_who_makes_a_runtime_too_late_takes_the_one_that_was_made(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))
+    make, first = monitor._make_runtime, []
 
-    made = monitor._make_runtime(os.getpid(), None)
+    def make_late(*arguments: t.Any) -> Runtime:
+        monkeypatch.setattr(monitor, "_make_runtime", make)
+        first.append(monitor._current())
+        return make(*arguments)
 
-    class Held(contextlib.nullcontext[None]):
-        def __enter__(self) -> None:
-            monitor._runtime = made
+    monkeypatch.setattr(monitor, "_make_runtime", make_late)
 
-    monitor._making[os.getpid()] = t.cast(threading.Lock, Held())
-
-    assert monitor._current() is made
+    assert [monitor._current(), monitor._current()] == first * 2
 
 
 class Left(BaseException):

@@ -63,7 +63,7 @@ def test_the_defaults() -> None:
         "timeout": 5.0,
         "failure_threshold": 1,
         "recovery_threshold": 1,
-        "slots": 4,
+        "slots": 256,
         "max_organizations": 10_000,
     }
 

@@ -1,18 +1,17 @@
-"""A lane's threads: never more than its slots, whatever becomes of its runs."""
+"""A lane's slots: never more runs at once, whatever becomes of them."""
 
 from __future__ import annotations
 
 import functools
 import threading
-import time
 import typing as t
 
 import pytest
 
 from flask_connector_health import ProbeResult, Status
-from flask_connector_health.engine import errands as errands_module
 from flask_connector_health.engine import lane as lane_module
-from flask_connector_health.model import UNKNOWN
+from flask_connector_health.engine.load import Load
+from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
@@ -20,20 +19,19 @@ from .clockwork import (
     Clock,
     Gated,
     Told,
+    begin,
     drive,
     engine_threads,
     eventually,
     hang,
     in_background,
     lane_of,
-    refusing,
     result_of,
-    waited_for,
 )
 from .conftest import MakeMonitor
 
 
-def test_threads_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated) -> None:
+def test_runs_at_once_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated) -> None:
     monitor = make_monitor(drive(gated, scope="organization", slots=2))
 
     reports = [
@@ -45,58 +43,9 @@ def test_threads_never_exceed_the_slots(make_monitor: MakeMonitor, gated: Gated)
         gated.wait_for_start()
 
     assert len(engine_threads("drive")) == 2
+    assert gated.runs == 2
     gated.let_through(20)
     assert {report().status for report in reports} == {Status.OK}
-
-
-def test_a_thread_that_waits_for_work_is_used_again(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_module, "IDLE", 0.5)
-    seen = set()
-    began = time.monotonic()
-
-    def call() -> bool:
-        seen.add(threading.get_ident())
-        return True
-
-    monitor = make_monitor(drive(call, ttl=0))
-
-    for _ in range(10):
-        monitor.report()
-        eventually(lambda: lane_of(monitor)._idle == 1)
-
-    assert len(seen) == 1
-    assert time.monotonic() - began < 2.5  # unless each was found out only as it went
-
-
-def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: Clock) -> None:
-    monitor = make_monitor(drive(Told(), timeout=86_400.0))  # time flies in the end
-    monitor.report()
-    eventually(lambda: engine_threads("watch"))
-
-    clock.close()
-
-    eventually(lambda: not engine_threads())
-    monitor._current().service.records.update(None, lambda _: (0.0, 0, (None,)))
-    eventually(lambda: monitor.report().available)
-
-
-def test_two_runs_at_once_do_not_queue_for_one_idle_thread(
-    make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_module, "IDLE", 0.3)
-    monitor = make_monitor(drive(gated, scope="organization"))
-    gated.let_through()
-    monitor.report("org_first")
-    gated.wait_for_start()
-    eventually(lambda: lane_of(monitor)._idle == 1)
-
-    for organization_id in ("org_a", "org_b"):
-        lane_of(monitor).join(organization_id, unless=lambda: False)
-
-    gated.wait_for_start()
-    gated.wait_for_start()
 
 
 def test_a_runs_timeout_counts_from_its_start_and_not_from_its_queueing(
@@ -118,16 +67,122 @@ def test_a_runs_timeout_counts_from_its_start_and_not_from_its_queueing(
     assert queued().available
 
 
-def test_when_all_slots_hang_the_result_and_the_log_say_so(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+# Runs that hang
+
+
+def test_an_overdue_run_gives_its_slot_back(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", slots=1))
+    hang(monitor, gated, clock, "org_hung")
+
+    fine = in_background(lambda: monitor.report("org_fine"))
+    gated.wait_for_start()
+    gated.let_through(2)
+
+    assert fine().available
+
+
+def test_what_waits_for_a_slot_has_it_when_the_run_before_is_overdue(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(
+        drive(gated, scope="organization", slots=1, timeout=0.5), DEADLINE=PATIENCE
+    )
+    in_background(lambda: monitor.report("org_hung"))
+    gated.wait_for_start()
+    waiting = in_background(lambda: monitor.report("org_fine"))
+    eventually(lambda: lane_of(monitor)._queue)
+    eventually(lambda: engine_threads("watch"))
+
+    clock.advance(0.5)
+    gated.wait_for_start()
+    gated.let_through(2)
+
+    assert waiting().available
+
+
+def test_an_organization_that_hangs_holds_two_threads_however_often_it_is_asked_about(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", max_stale=0.0))
+    for _ in range(2):
+        hang(monitor, gated, clock, "org_hung")
+
+    for _ in range(5):
+        clock.advance(100.0)
+        result = result_of(monitor.report("org_hung"))
+
+    text = "2 earlier runs of it hang for this organization, so it is not run again before one"
+    assert result.message.startswith(text)
+    assert gated.runs == 2
+    gated.let_through(3)
+    assert monitor.report("org_fine").available
+
+
+def test_the_service_may_hang_in_four(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, max_stale=0.0))
+    for _ in range(4):
+        hang(monitor, gated, clock)
+        clock.advance(100.0)
+
+    result = result_of(monitor.report())
+
+    assert result.message.startswith("4 earlier runs of it hang, so it is not run again before")
+    assert gated.runs == 4
+
+
+def test_who_hangs_is_run_again_once_a_run_has_ended(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", max_stale=0.0))
+    for _ in range(2):
+        hang(monitor, gated, clock, "org_a")
+    clock.advance(100.0)
+    assert not monitor.report("org_a").available
+
+    gated.let_through(3)
+    eventually(lambda: not lane_of(monitor)._hung)
+
+    assert monitor.report("org_a").available
+
+
+def test_beyond_as_many_as_there_are_slots_a_hung_run_takes_one(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
     monitor = make_monitor(drive(gated, scope="organization", slots=2))
+    for number in range(3):
+        hang(monitor, gated, clock, f"org_{number}")
+
+    for number in range(3, 6):
+        begin(monitor, f"org_{number}")
+    gated.wait_for_start()
+
+    eventually(lambda: len(lane_of(monitor)._running) == 1)
+    assert len(engine_threads("drive")) == 4
+    gated.let_through(6)
+    eventually(lambda: not lane_of(monitor)._hung)
+
+
+@pytest.fixture
+def all_hung(make_monitor: MakeMonitor, clock: Clock, gated: Gated) -> Monitor:
+    """Make a monitor in whose lane all hangs that may."""
+    monitor = make_monitor(drive(gated, scope="organization", slots=1))
     for organization_id in ("org_a", "org_b"):
         hang(monitor, gated, clock, organization_id)
+    return monitor
 
-    result = result_of(monitor.report("org_c"))
 
-    text = "all 2 of its threads hang in earlier runs, so it cannot be run; give the client"
+def test_when_all_hang_that_may_the_result_and_the_log_say_so(
+    all_hung: Monitor, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = result_of(all_hung.report("org_c"))
+
+    text = (
+        "2 of its runs hang, which is all that may, so it cannot be run; give the client that"
+    )
     assert result.message.startswith(text)
     assert result.status is Status.UNAVAILABLE
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
@@ -135,138 +190,128 @@ def test_when_all_slots_hang_the_result_and_the_log_say_so(
     assert gated.runs == 2
 
 
+def test_no_capacity_is_neither_kept_nor_logged_as_a_failure(
+    all_hung: Monitor, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranded = all_hung.report("org_c")
+    gated.let_through(3)
+    eventually(lambda: not lane_of(all_hung)._hung)
+
+    assert not stranded.available
+    assert all_hung.report("org_c").available
+    gated.answer = False
+    gated.let_through()
+    all_hung.report("org_d")
+    eventually(lambda: "'org_d' is unavailable" in caplog.text)
+    assert "'org_c' is unavailable" not in caplog.text
+
+
 def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(
-        drive(gated, scope="organization", slots=1, timeout=0.5), DEADLINE=PATIENCE
-    )
-    in_background(lambda: monitor.report("org_a"))
+    monitor = make_monitor(drive(gated, scope="organization", slots=1), DEADLINE=PATIENCE)
+    hang(monitor, gated, clock, "org_a")
+    in_background(lambda: monitor.report("org_b"))
     gated.wait_for_start()
-    waiting = in_background(lambda: monitor.report("org_b"))
+    waiting = in_background(lambda: monitor.report("org_c"))
     eventually(lambda: lane_of(monitor)._queue)
-    eventually(lambda: engine_threads("watch"))
 
-    clock.advance(0.5)
+    clock.advance(5.0)
 
-    assert result_of(waiting()).message.startswith("all 1 of its threads hang in earlier runs")
-    assert gated.runs == 1
+    assert result_of(waiting()).message.startswith("2 of its runs hang, which is all that may")
+    assert gated.runs == 2
 
 
-def test_no_capacity_is_neither_kept_nor_logged_as_a_failure(
+# Capacity
+
+
+def test_a_run_that_cannot_begin_before_the_deadline_is_waited_for_by_nobody(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monitor = make_monitor(drive(gated, scope="organization", slots=1))
-    hang(monitor, gated, clock, "org_a")
-
-    stranded = monitor.report("org_b")
-    gated.let_through(2)
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
-
-    assert not stranded.available
-    assert monitor.report("org_b").available
-    gated.answer = False
+    monitor = make_monitor(
+        drive(gated, scope="organization", slots=1, timeout=60.0), DEADLINE=0.5
+    )
+    first = begin(monitor, "org_a")
+    gated.wait_for_start()
+    clock.advance(2.0)
     gated.let_through()
-    monitor.report("org_c")
-    eventually(lambda: "'org_c' is unavailable" in caplog.text)
-    assert "'org_b' is unavailable" not in caplog.text
-
-
-def test_hung_threads_count_among_the_slots(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated
-) -> None:
-    monitor = make_monitor(drive(gated, scope="organization", slots=2))
-    hang(monitor, gated, clock, "org_hung")
-
-    for number in range(3):
-        lane_of(monitor).join(f"org_{number}", unless=lambda: False)
+    eventually(lambda: first.has_landed)
+    begin(monitor, "org_b")
     gated.wait_for_start()
 
-    assert len(engine_threads("drive")) == 2
-    gated.let_through(4)
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+    refused = result_of(monitor.report("org_c"))  # without the clock's help: at once
 
-
-def test_a_hung_run_that_returns_gives_its_slot_back(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated
-) -> None:
-    monitor = make_monitor(drive(gated, slots=1, max_stale=0.0))
-    hang(monitor, gated, clock)
-    clock.advance(1.0)
-    assert result_of(monitor.report()).message.startswith("all 1 of its threads hang")
-
-    gated.let_through(2)
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
-
-    assert monitor.report().available
-    lane = lane_of(monitor)
-    eventually(lambda: (lane._threads, lane._idle) in {(1, 1), (0, 0)})  # idle, or ended
-
-
-def test_an_organizations_re_tries_leave_half_of_the_slots_to_the_others(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated
-) -> None:
-    monitor = make_monitor(drive(gated, scope="organization", slots=4, max_stale=0.0))
-    for _ in range(2):
-        hang(monitor, gated, clock, "org_hung")
-    clock.advance(100.0)
-
-    result = result_of(monitor.report("org_hung"))
-
-    assert result.message.startswith("2 of its threads hang in earlier runs for this organiz")
-    gated.let_through(3)
-    assert monitor.report("org_fine").available
-    assert gated.runs == 3
-
-
-def test_threads_on_their_way_are_counted_on(make_monitor: MakeMonitor, gated: Gated) -> None:
-    monitor = make_monitor(drive(gated, slots=16))
-
-    reports = [in_background(monitor.report) for _ in range(30)]
-    eventually(lambda: lane_of(monitor)._flights)
+    text = (
+        "all of its 1 slots are taken: it needs about 1.5 runs a second and can have 0.5,"
+        " at 2 s each; raise its slots or CONNECTOR_HEALTH_SLOTS to 5, raise its ttl, or make"
+        " it faster"
+    )
+    assert refused.message == text
+    expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
+    eventually(lambda: expected in caplog.text)
     gated.let_through()
 
-    assert all(report().available for report in reports)
-    assert lane_of(monitor)._threads <= 1
 
-
-def test_a_request_starts_one_thread_itself_whatever_the_number_of_probes(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_can_begin_before_the_deadline_is_waited_for(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    # Where a probe spins on the CPU, each start of a thread costs who makes it two turns.
-    started = []
-    start = threading.Thread.start
+    monitor = make_monitor(drive(gated, scope="organization", slots=1), DEADLINE=2.5)
+    first = begin(monitor, "org_a")
+    gated.wait_for_start()
+    clock.advance(2.0)
+    gated.let_through()
+    eventually(lambda: first.has_landed)
+    begin(monitor, "org_b")
+    gated.wait_for_start()
 
-    def note(thread: threading.Thread) -> None:
-        if threading.current_thread() is threading.main_thread():
-            started.append(thread.name)
-        start(thread)
+    waiting = in_background(lambda: monitor.report("org_c"))
+    eventually(lambda: lane_of(monitor)._queue)
+    gated.let_through(2)
 
-    monkeypatch.setattr(errands_module, "IDLE", 0.5)
-    monkeypatch.setattr(threading.Thread, "start", note)
-    others = [Probe(name=f"other-{number}", call=Told()) for number in range(20)]
-    monitor = make_monitor(drive(Told()), *others, DEADLINE=PATIENCE)
-
-    assert monitor.report().available
-    assert started == ["connector-health starter"]
+    assert waiting().available
 
 
-def test_an_exception_that_a_run_left_behind_costs_no_thread(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+def test_who_waited_for_a_slot_in_vain_is_told_so(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(Told(), slots=1, ttl=0), DEADLINE=PATIENCE)
-    lane = lane_of(monitor)
-    wait, left = lane._wanted.wait, [TimeoutError("of a timer that is still set")]
+    monitor = make_monitor(drive(gated, scope="organization", slots=1))
+    begin(monitor, "org_a")
+    gated.wait_for_start()
+    waiting = in_background(lambda: monitor.report("org_b"))
+    eventually(lambda: [f for f in lane_of(monitor)._queue if f.deadline])
 
-    def raise_it(timeout: float) -> bool:
-        if left:
-            raise left.pop()
-        return wait(timeout)
+    clock.advance(0.05)
 
-    monkeypatch.setattr(lane._wanted, "wait", raise_it)
+    text = "all of its 1 slots are taken: it needs about 2 runs a second and none has ended yet"
+    assert result_of(waiting()).message.startswith(text)
+    gated.let_through(2)
 
-    assert [in_background(monitor.report)().available for _ in range(3)] == [True] * 3
-    eventually(lambda: (lane._threads, lane._idle) == (0, 0))
+
+def test_a_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
+    load = Load()
+    for _ in range(100):
+        load.ask(clock())
+        clock.advance(0.1)
+
+    assert "needs about 10 runs a second" in load.explained(clock(), 1)
+
+
+def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
+    make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "QUEUE", 1)
+    monitor = make_monitor(drive(gated, scope="organization", slots=20))
+    monkeypatch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
+
+    flights = [begin(monitor, f"org_{number}") for number in range(21)]
+    refused = lane_of(monitor).join("org_too_many", unless=lambda: False)
+
+    assert not [flight for flight in flights if flight.has_landed]
+    assert refused is not None
+    assert str(refused.refusal).startswith("all of its 20 slots are taken")
+
+
+# What must not cost a slot
 
 
 @pytest.mark.parametrize("part", ["_execute", "_settle"])
@@ -285,62 +330,78 @@ def test_what_must_not_raise_costs_no_slot_when_it_does(
     assert monitor.report().available
 
 
-def test_a_thread_that_was_refused_is_asked_for_without_another_request(
-    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+# One thread for many, and one for each
+
+
+def test_runs_that_take_no_time_are_made_by_one_thread(make_monitor: MakeMonitor) -> None:
+    seen = set()
+
+    def call() -> bool:
+        seen.add(threading.get_ident())
+        return True
+
+    monitor = make_monitor(
+        *(Probe(name=f"probe-{number}", call=call) for number in range(20)), DEADLINE=PATIENCE
+    )
+
+    assert monitor.report().available
+    assert len(seen) <= 2  # on a slow machine, who begins them all may be given help
+
+
+def test_runs_that_take_time_are_made_beside_each_other(make_monitor: MakeMonitor) -> None:
+    meeting = threading.Barrier(20)
+
+    def call() -> bool:
+        meeting.wait(PATIENCE)
+        return True
+
+    monitor = make_monitor(
+        *(Probe(name=f"probe-{number}", call=call) for number in range(20)), DEADLINE=PATIENCE
+    )
+
+    assert monitor.report().available
+
+
+def test_a_refresh_has_a_thread_of_its_own_at_once(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
-    monitor = make_monitor(drive(Told()))
-    refused = threading.Event()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health drive", refused))
-        in_background(monitor.report)
-        waited_for(monitor)
-        assert refused.wait(PATIENCE)
-        [flight] = lane_of(monitor)._flights.values()
+    other = Gated()
+    monitor = make_monitor(drive(gated), Probe(name="other", call=other))
+    for probe in (gated, other):
+        probe.let_through()
+    monitor.report()
+    for probe in (gated, other):
+        probe.wait_for_start()
 
     clock.advance(5.0)
+    monitor.report()
 
-    assert flight.done.wait(PATIENCE)
-    assert flight.result == ProbeResult(Status.OK)
-
-
-def test_beyond_a_full_queue_there_is_no_verdict(
-    make_monitor: MakeMonitor,
-    clock: Clock,
-    gated: Gated,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(lane_module, "QUEUE", 1)
-    monitor = make_monitor(drive(gated, scope="organization", slots=1))
-    running = in_background(lambda: monitor.report("org_running"))
     gated.wait_for_start()
-    queued = in_background(lambda: monitor.report("org_queued"))
-    eventually(lambda: lane_of(monitor)._queue)
-
-    refused = result_of(monitor.report("org_too_many"))
-
-    text = "too many of its runs wait for a thread already; make it faster, or raise"
-    assert refused.message.startswith(text)
-    gated.let_through(3)
-    assert running().available
-    assert queued().available
-    assert monitor.report("org_too_many").available
-    eventually(lambda: text in caplog.text)
+    other.wait_for_start()
+    gated.let_through()
+    other.let_through()
 
 
-def test_a_thread_that_the_system_refuses_is_asked_for_again(
+def test_a_thread_that_did_not_come_is_called_again_by_the_next_request(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make_monitor(drive(Told()), DEADLINE=PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
+        begin(monitor)
+    clock.advance(0.05)
+
+    assert monitor.report().available
+
+
+def test_a_thread_that_did_not_come_is_called_again_by_the_watch(
     make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))
-    refused = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health", refused))
-        report = in_background(monitor.report)
-        waited_for(monitor)
-        assert refused.wait(PATIENCE)
-        clock.advance(0.05)
-        assert result_of(report()) is UNKNOWN
+        patch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
+        flight = begin(monitor)
 
-    monitor.report()
+    monitor._current()._watch.attend()
 
-    eventually(lambda: monitor.status() is Status.OK)
+    eventually(lambda: flight.result == ProbeResult(Status.OK))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flask_connector_health.engine import watch as watch_module
+from flask_connector_health.engine.background import Watch
+from flask_connector_health.engine.threads import Threads
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
@@ -20,7 +21,6 @@ from .clockwork import (
     eventually,
     in_background,
     refusing,
-    waited_for,
 )
 from .conftest import MakeMonitor
 
@@ -31,6 +31,10 @@ def test_it_starts_no_thread_before_there_is_something_to_look_after(
     make_monitor(drive(Told()))
 
     assert engine_threads() == []
+
+
+def watching(look: Callable[[], float | None], clock: Clock) -> Watch:
+    return Watch(look, 10.0, threads=Threads(), clock=clock, sleep_until=clock.sleep_until)
 
 
 def test_a_look_that_raises_is_not_the_last(clock: Clock) -> None:
@@ -44,45 +48,48 @@ def test_a_look_that_raises_is_not_the_last(clock: Clock) -> None:
         looked.set()
         return None
 
-    watch = watch_module.Watch(look, 10.0, clock=clock, sleep_until=clock.sleep_until)
-    watch.ensure()
+    watching(look, clock).attend()
     clock.close()
 
     assert looked.wait(PATIENCE)
 
 
 def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
-    busy = iter([None, None, 1_000_000.0])
-    looked = threading.Event()
+    def attend() -> None:
+        watch.attend()
 
-    def look() -> float | None:
-        due = next(busy, None)
-        if due is not None:
-            looked.set()
-        return due
-
-    watch = watch_module.Watch(look, 10.0, clock=clock, sleep_until=clock.sleep_until)
-    watch.ensure()
-    clock.close()
-
-    assert looked.wait(PATIENCE)
-    eventually(lambda: not engine_threads("watch"))
-
-
-def test_it_leaves_what_came_as_it_ended_to_its_successor(clock: Clock) -> None:
     looks: list[Callable[[], float | None]] = [
         lambda: None,
+        attend,  # after the last look of a turn there is one more
         lambda: None,
-        lambda: (watch._claim(), 1.0)[1],  # somebody else's thread is there already
+        lambda: None,
     ]
-    watch = watch_module.Watch(
-        lambda: looks.pop(0)(), 10.0, clock=clock, sleep_until=clock.sleep_until
-    )
-    watch.ensure()
+    watch = watching(lambda: looks.pop(0)() if looks else None, clock)
+
+    watch.attend()
     clock.close()
 
     eventually(lambda: not engine_threads("watch"))
     assert looks == []
+
+
+def test_two_threads_do_not_look_at_once(clock: Clock) -> None:
+    looking, release = threading.Semaphore(0), threading.Event()
+
+    def look() -> float | None:
+        looking.release()
+        release.wait(PATIENCE)
+        return None
+
+    watch = watching(look, clock)
+    watch.attend()
+    assert looking.acquire(timeout=PATIENCE)
+
+    watch._background.work()
+
+    assert not looking.acquire(blocking=False)
+    clock.close()
+    release.set()
 
 
 def test_a_watch_that_was_refused_is_asked_for_again(
@@ -91,17 +98,16 @@ def test_a_watch_that_was_refused_is_asked_for_again(
     monitor = make_monitor(drive(gated))
     refused = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refusing("connector-health watch", refused))
-        in_background(monitor.report)
-        waited_for(monitor)
-        assert refused.wait(PATIENCE)
-        clock.advance(0.05)
+        patch.setattr(threading.Thread, "start", refusing(refused))
+        monitor._current()._watch.attend()
+    assert refused.is_set()
 
-    monitor.report()
+    report = in_background(monitor.report)
     gated.wait_for_start()
     eventually(lambda: engine_threads("watch"))
     clock.advance(5.0)
 
+    assert not report().available
     eventually(lambda: len(monitor._current().service.records) == 1)
 
 
@@ -127,7 +133,7 @@ def test_it_looks_again_after_the_shortest_timeout_within_limits(
         drive(Told(), timeout=timeout), Probe(name="other", call=Told(), timeout=60.0)
     )
 
-    monitor._current()._watch.ensure()
+    monitor._current()._watch.attend()
     eventually(lambda: slept)
 
     assert slept[0] == pytest.approx(pause)

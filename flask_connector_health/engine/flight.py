@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from flask_connector_health.model import UNKNOWN, ProbeResult, Status
+from flask_connector_health.model import ProbeResult
 
-from .wait import wait_until
+from .threads import Bell
 
 
+@dataclass(slots=True, eq=False)
 class Flight:
     """One run of a key, on its way.
 
-    ``result`` or ``refusal`` is set before ``done``: the verdict after the run, or why there
-    was none. ``claimed`` once somebody has its outcome in hand: nobody else may settle it then.
+    ``result`` or ``refusal`` is set before it ``has_landed``: the verdict after the run, or why
+    there was none. ``claimed`` is when somebody took its outcome in hand: nobody else may
+    settle it then. It ``lacks_thread`` until one is called for it, and ``called`` is when that
+    was. Times are monotonic seconds.
     """
 
-    __slots__ = (
-        "claimed", "deadline", "done", "organization_id", "refusal", "result", "started"
-    )  # fmt: skip
-
-    def __init__(self, organization_id: str | None) -> None:
-        self.organization_id = organization_id
-        self.done = threading.Event()
-        self.result: ProbeResult | None = None
-        self.refusal: str | None = None
-        self.started: float | None = None
-        self.deadline: float | None = None
-        self.claimed = False
+    organization_id: str | None
+    called: float
+    lacks_thread: bool = False
+    started: float | None = None
+    claimed: float | None = None
+    deadline: float | None = None
+    result: ProbeResult | None = None
+    refusal: str | None = None
+    has_landed: bool = False
+    _bells: list[Bell] = field(default_factory=list)
 
     def refuse(self, reason: str) -> Flight:
         """End it without a verdict."""
         self.refusal = reason
-        self.done.set()
+        self.land()
         return self
 
-    def wait(self, until: float, clock: Callable[[], float]) -> None:
-        """Wait for its end; the deadline of who does so first holds for all who follow."""
+    def land(self) -> None:
+        """Wake all who wait for it."""
+        self.has_landed = True
+        for bell in self._bells:
+            bell.ring()
+
+    def expect(self, until: float) -> None:
+        """Set the deadline: whose request waits first sets it for all who follow."""
         if self.deadline is None:
             self.deadline = until
-        wait_until(self.done, min(until, self.deadline), clock)
 
-    @property
-    def verdict(self) -> ProbeResult:
-        """What it came to by now: its result, or that there is none, and why."""
-        if self.refusal is not None:
-            return ProbeResult(Status.UNAVAILABLE, self.refusal)
-        return UNKNOWN if self.result is None else self.result
+    def wait(self, until: float, clock: Callable[[], float]) -> None:
+        """Wait for its end, at most until its deadline."""
+        until = until if self.deadline is None else min(until, self.deadline)
+        while not self.has_landed and (left := until - clock()) > 0:
+            self.hear(left)
+
+    def hear(self, seconds: float) -> None:
+        """Wait for its end for so many real seconds."""
+        bell = Bell()
+        self._bells.append(bell)
+        if not self.has_landed:  # just now: it may have missed this bell
+            bell.hear(seconds)

@@ -1,255 +1,254 @@
-"""A probe's lane: its own few threads and queue, so that a hung probe exhausts only itself."""
+"""A probe's lane: its own slots and queue, so that a hung probe exhausts only itself."""
 
 from __future__ import annotations
 
 import math
 import threading
+import typing as t
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 
 from flask_connector_health.model import ProbeResult
 from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
 
 from .flight import Flight
-from .outcome import Outcome, overdue, raised
+from .load import Load
+from .outcome import Outcome, Report, overdue, raised
 from .policy import Policy
+from .threads import NO_THREAD, Threads, locked, name_thread
 
-# Runs that may wait for a slot: more would miss every deadline, and only hold memory.
+# Runs that may wait for others to end: more would only hold memory.
 QUEUE = 1_000
 
-# Seconds for which a thread waits for another run before it ends.
-IDLE = 10.0
+# Seconds after which a thread that was called for a run, and has not come, is called again.
+RECALL = 0.05
 
-_FULL = (
-    "too many of its runs wait for a thread already; make it faster, or raise its ttl or"
-    " CONNECTOR_HEALTH_SLOTS"
-)
+# Seconds in which a run that has its verdict gives its thread back.
+GRACE = 0.25
+
+# Threads that may hang in runs of the service, or of one organization.
+HUNG_IN_SERVICE = 4
+HUNG_IN_ORGANIZATION = 2
+
 _ALL_HUNG = (
-    "all {} of its threads hang in earlier runs, so it cannot be run; give the client that it"
+    "{} of its runs hang, which is all that may, so it cannot be run; give the client that it"
     " uses a timeout"
 )
-_SHARE_HUNG = (
-    "{} of its threads hang in earlier runs for this organization, and the others are left to"
-    " the other organizations; give the client that it uses a timeout"
+_KEY_HUNG = (
+    "{} earlier runs of it hang{}, so it is not run again before one of them ends; give the"
+    " client that it uses a timeout"
 )
-_NOT_KEPT = "its result could not be kept: {}"
 
 
 class Lane:
-    """Runs one probe in daemon threads that end when they have been idle for a while.
+    """Runs one probe: so many runs at once as it has slots.
 
     Whoever claims a flight settles it, so it is settled once: by its own thread, or, once
     overdue, by a look from outside. Python cannot stop a thread, so an overdue one is written
-    off: it keeps its slot until it returns, and its result is discarded.
+    off: its slot is free again, and its result is discarded. As many threads may hang as there
+    are slots; each one more takes a slot.
 
-    :param execute: runs the probe for an organization; a text says why it could not be run.
-    :param hire: makes a call, soon and in another thread: starting a thread takes two turns of
-        the interpreter, and where a probe spins on the CPU, a request cannot wait for those.
+    A caller's own thread only puts a flight into the queue, registers it, and calls a thread:
+    after each of these steps all is well, or the next caller or look makes it so.
+
+    :param execute: runs the probe, with its timeout, for an organization, and reports what
+        came of it. It returns when all that the run has started has ended.
     :param settle: takes a run's outcome and when it came (monotonic seconds), before anybody
         who waits for it, and returns the verdict.
-    :param grace: seconds beyond its timeout in which a run may still give its thread back.
-    :param clock: monotonic seconds.
+    :param discard: takes the outcome of a run that was settled without it.
+    :param attend: sees to it that somebody looks.
     """
 
     def __init__(
         self,
         probe: Probe,
-        policy: Policy,
+        settings: Settings,
         *,
-        execute: Callable[[str | None], Outcome | str],
-        hire: Callable[[Callable[[], object]], object],
+        threads: Threads,
+        execute: Callable[[Probe, float, str | None, Report], object],
         settle: Callable[[Flight, Outcome, float], ProbeResult],
-        grace: float,
+        discard: Callable[[Flight, Outcome | str], object],
+        attend: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
         self.probe = probe
-        self.policy = policy
+        self.policy = Policy.of(probe, settings)
+        self._threads = threads
         self._execute = execute
-        self._hire = hire
         self._settle = settle
-        self._grace = grace
+        self._discard = discard
+        self._attend = attend
+        self._deadline = settings.deadline
         self._clock = clock
         self._lock = threading.Lock()
-        self._wanted = threading.Condition(self._lock)
-        self._flights: dict[str | None, Flight] = {}
+        self._load = Load()
         self._queue: deque[Flight] = deque()
-        self._threads = 0  # that are alive and not hung...
-        self._idle = 0  # ...and those of them that wait for a run, or are on their way
-        self._hung: Counter[str | None] = Counter()
+        self._flights: dict[str | None, Flight] = {}  # that are not settled
+        self._running: set[Flight] = set()  # that have a thread, which is not written off
+        self._hung: Counter[str | None] = Counter()  # threads that are
 
+    @locked
     def join(self, organization_id: str | None, *, unless: Callable[[], bool]) -> Flight | None:
         """Share the organization's flight, or start one. Never waits for a probe.
 
         :param unless: asked before one is started, when none can settle meanwhile: whether the
             result of an earlier one has come in. There is no flight to share then.
         """
-        with self._lock:
-            flight = self._flights.get(organization_id)
-            if flight is None:
-                if unless():
-                    return None
-                flight = Flight(organization_id)
-                refusal = self._refusal(organization_id)
-                if refusal is not None:
-                    return flight.refuse(refusal)
-                self._flights[organization_id] = flight
-                self._queue.append(flight)
-                self._wanted.notify()
-            lacks = self._lacks_threads()
-        if lacks:
-            self._hire(self.staff)
+        now = self._clock()
+        flight = self._flights.get(organization_id)
+        if flight is None:
+            if unless():
+                return None
+            self._load.ask(now)
+            flight = Flight(organization_id, now)
+            refusal = self._refusal(organization_id, now)
+            if refusal is not None:
+                return flight.refuse(refusal)
+            flight.lacks_thread = len(self._queue) < self._free()
+            self._queue.append(flight)
+            self._flights[organization_id] = flight
+        elif flight.started is None and now >= flight.called + RECALL:
+            flight.lacks_thread = self._free() > 0
         return flight
 
-    def staff(self) -> None:
-        """Start the threads that the queue calls for, as far as there are slots."""
-        while self._count_in():
-            name = f"connector-health {self.probe.name}"
-            try:
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-            except Exception:  # noqa: BLE001
-                # The system has no thread to give: the next caller or look tries again.
-                with self._lock:
-                    self._threads -= 1
-                    self._idle -= 1
-                return
+    def call(self, flight: Flight) -> None:
+        """Call a thread for a flight that has not begun."""
+        flight.called, flight.lacks_thread = self._clock(), False
+        if flight.started is None:
+            self._threads.run(self.probe.name, self.work)
 
     def look(self) -> float | None:
         """Settle the runs that are overdue as failed, and write their threads off.
 
-        When all threads hang, what waits for one is told so. It has not failed by that, so
-        nothing is settled: the next request asks again.
+        Then call threads for those that wait. When all that may hang do, what waits is told so.
+        It has not failed by that, so nothing is settled: the next request asks again.
 
         :return: when the next run becomes overdue, infinity if none has begun; ``None`` if
             there is none left to look after.
         """
         with self._lock:
-            late = [f for f in self._flights.values() if self._is_overdue(f, self._grace)]
-            for flight in late:
-                flight.claimed = True
-                self._write_off(flight)
-            stranded = list(self._queue) if self._hung.total() >= self.policy.slots else []
+            now = self._clock()
+            gone = [flight for flight in self._running if now >= self._gives_back(flight)]
+            late = [flight for flight in gone if flight.claimed is None]
+            for flight in gone:
+                flight.claimed = now
+                self._running.discard(flight)
+                self._hung[flight.organization_id] += 1
+            stranded = [] if self._capacity() > 0 else list(self._queue)
             for flight in stranded:
-                del self._flights[flight.organization_id]
+                self._forget(flight)
             if stranded:
                 self._queue.clear()
-            flying = [flight for flight in self._flights.values() if not flight.claimed]
-            due = min((self._due(flight) + self._grace for flight in flying), default=None)
+            due = min(map(self._gives_back, self._running), default=math.inf)
+            calls = max(0, min(self._free(), len(self._queue)))
+            is_idle = not (self._flights or self._running)
         for flight in stranded:
-            flight.refuse(_ALL_HUNG.format(self.policy.slots))
+            flight.refuse(_ALL_HUNG.format(self._hung.total()))
         for flight in late:
-            self._fail(flight)
-        self.staff()
-        return due
+            self._conclude(flight, overdue(self.policy.timeout), now)
+        for _ in range(calls):
+            self._threads.run(self.probe.name, self.work)
+        if is_idle:
+            return None
+        return min(due, now + RECALL) if calls else due
 
-    def _refusal(self, organization_id: str | None) -> str | None:
-        hung, slots = self._hung.total(), self.policy.slots
-        if hung >= slots:
-            return _ALL_HUNG.format(slots)
-        # An organization whose runs hang is run again only while half of the slots are left.
-        if organization_id is not None and self._hung[organization_id] and hung >= slots // 2:
-            return _SHARE_HUNG.format(self._hung[organization_id])
-        return _FULL if len(self._queue) >= QUEUE else None
+    @locked
+    def obstacle(self, flight: Flight) -> str | None:
+        """Say what keeps a run from beginning, if something does."""
+        if flight.started is not None:
+            return None
+        if self._free() < 1:
+            return self._load.explained(self._clock(), self._capacity())
+        return NO_THREAD if self._threads.is_refused else None
 
-    def _lacks_threads(self) -> bool:
-        slots_left = self.policy.slots - self._threads - self._hung.total()
-        return len(self._queue) > self._idle and slots_left > 0
-
-    def _count_in(self) -> bool:
-        with self._lock:
-            if not self._lacks_threads():
-                return False
-            self._threads += 1
-            self._idle += 1
-            return True
-
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Make the runs that wait, in this thread, as long as there is a slot for it."""
+        name_thread(self.probe.name)
+        self._attend()
         while (flight := self._take()) is not None:
-            # No local variable: with its exception's frames it would be a cycle.
-            self._finish(flight, self._run(flight))
-            with self._lock:
-                self._idle += 1
+            try:
+                key, report = flight.organization_id, partial(self._report, flight)
+                self._execute(self.probe, self.policy.timeout, key, report)
+            except BaseException as error:  # noqa: BLE001 - it would cost the lane a slot
+                self._report(flight, raised(error))
+            self._leave(flight)
+
+    def _refusal(self, organization_id: str | None, now: float) -> str | None:
+        hung, is_service = self._hung[organization_id], organization_id is None
+        most = HUNG_IN_SERVICE if is_service else HUNG_IN_ORGANIZATION
+        if hung >= min(most, self.policy.slots):
+            return _KEY_HUNG.format(hung, "" if is_service else " for this organization")
+        capacity = self._capacity()
+        if capacity < 1:
+            return _ALL_HUNG.format(self._hung.total())
+        ahead = len(self._queue) + 1 - self._free()
+        if ahead > QUEUE or self._load.wait(ahead, capacity) > self._deadline:
+            return self._load.explained(now, capacity)
+        return None
+
+    def _capacity(self) -> int:
+        return min(self.policy.slots, 2 * self.policy.slots - self._hung.total())
+
+    def _free(self) -> int:
+        return self._capacity() - len(self._running)
 
     def _take(self) -> Flight | None:
         with self._lock:
-            while not self._queue:
-                if not self._rest() and not self._queue:
-                    self._threads -= 1
-                    self._idle -= 1
-                    return None
-            self._idle -= 1
+            if not self._queue or self._free() < 1:
+                return None
             flight = self._queue.popleft()
             flight.started = self._clock()
+            self._running.add(flight)
             return flight
 
-    def _rest(self) -> bool:
-        try:
-            return self._wanted.wait(IDLE)
-        except BaseException:  # noqa: BLE001 - a timer that a run left behind, say: not ours
-            return True
-
-    def _run(self, flight: Flight) -> Outcome | str:
-        try:
-            return self._execute(flight.organization_id)
-        except BaseException as error:  # noqa: BLE001 - it would cost the lane a thread
-            return raised(error)
-
-    def _finish(self, flight: Flight, outcome: Outcome | str) -> None:
+    def _leave(self, flight: Flight) -> None:
         with self._lock:
-            if flight.claimed:
-                self._count_back(flight)
-                return
-            is_late = self._is_overdue(flight)
-            flight.claimed = True
-            now = self._clock()
-        if isinstance(outcome, str):
-            self._release(flight)
-            flight.refuse(outcome)
-        elif is_late:
-            self._fail(flight)
-        else:
-            self._conclude(flight, outcome, now)
-            if outcome.quiet is not None:
-                self._linger(flight, outcome.quiet)
+            if flight in self._running:
+                self._running.discard(flight)
+            else:
+                self._hung.subtract([flight.organization_id])
+                self._hung = +self._hung  # forgets who has none left
 
-    def _linger(self, flight: Flight, quiet: threading.Event) -> None:
-        """Keep the slot of a run whose verdict is in, while its calls hang in other threads."""
-        if quiet.wait(self._grace):
+    def _report(self, flight: Flight, outcome: Outcome | str | None) -> None:
+        if outcome is None:
             return
         with self._lock:
-            self._write_off(flight)
-        quiet.wait()
-        with self._lock:
-            self._count_back(flight)
-
-    def _write_off(self, flight: Flight) -> None:
-        self._hung[flight.organization_id] += 1
-        self._threads -= 1
-
-    def _count_back(self, flight: Flight) -> None:
-        self._hung.subtract([flight.organization_id])
-        self._hung = +self._hung  # forgets who has none left
-        self._threads += 1
-
-    def _fail(self, flight: Flight) -> None:
-        spacing = self.policy.spacing(self._hung[flight.organization_id])
-        outcome = overdue(self.policy.timeout, spacing)
-        self._conclude(flight, outcome, self._due(flight))
+            now = self._clock()
+            is_settled = flight.claimed is not None
+            if not is_settled:
+                flight.claimed = now
+                if isinstance(outcome, str):
+                    self._forget(flight)
+        if is_settled:
+            self._discard(flight, outcome)
+        elif isinstance(outcome, str):
+            flight.refuse(outcome)
+        else:
+            self._conclude(flight, outcome, now)
 
     def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> None:
+        due = self._due(flight)
+        if at >= due:
+            outcome, at = overdue(self.policy.timeout), due
         try:
             flight.result = self._settle(flight, outcome, at)
         except BaseException as error:  # noqa: BLE001 - out of memory, say: nobody may wait
-            flight.refusal = _NOT_KEPT.format(type(error).__name__)
-        # Only now: whoever finds no flight from here on finds the result.
-        self._release(flight)
-        flight.done.set()
-
-    def _release(self, flight: Flight) -> None:
+            flight.refusal = f"its result could not be kept: {type(error).__name__}"
         with self._lock:
+            self._load.took(at - t.cast(float, flight.started))
+            self._forget(flight)  # only now: whoever finds it no more finds the result
+        flight.land()
+
+    def _forget(self, flight: Flight) -> None:
+        # Another one's, where an exception came between two steps of a caller.
+        if self._flights.get(flight.organization_id) is flight:
             del self._flights[flight.organization_id]
 
     def _due(self, flight: Flight) -> float:
-        return math.inf if flight.started is None else flight.started + self.policy.timeout
+        return t.cast(float, flight.started) + self.policy.timeout
 
-    def _is_overdue(self, flight: Flight, grace: float = 0.0) -> bool:
-        return not flight.claimed and self._clock() >= self._due(flight) + grace
+    def _gives_back(self, flight: Flight) -> float:
+        """Say when its thread is written off."""
+        return self._due(flight) if flight.claimed is None else flight.claimed + GRACE

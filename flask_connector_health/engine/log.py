@@ -24,13 +24,19 @@ def verdict_turned(
     cause = outcome.cause
     reason = outcome.result.message or "the probe says so"
     if cause is not None:
-        reason = (
-            f"it raised {type(cause).__name__}: {text_of(cause)};"
-            " mend it, or raise ProbeFailed where that is an answer"
-        )
+        reason = f"it raised {type(cause).__name__}: {text_of(cause)}; {outcome.advice}"
     subject = _subject(probe, organization_id)
     level, word = _LEVELS[status], status.value
     logger.log(level, "probe %s is %s: %s", subject, word, reason, exc_info=cause)
+
+
+def ended_late(probe: str, organization_id: str | None, cause: BaseException) -> None:
+    """Say what a run raised after its verdict was in, as it hung or closed what it had open."""
+    logger.warning(
+        "a run of probe %s ended after its verdict: it raised %s: %s",
+        *(_subject(probe, organization_id), type(cause).__name__, text_of(cause)),
+        exc_info=cause,
+    )
 
 
 def no_verdict(probe: str, organization_id: str | None, reason: str) -> None:

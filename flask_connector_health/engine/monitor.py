@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import importlib
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import MappingProxyType
 
 from flask_connector_health.model import STATUSES, ProbeResult, Report, Status, weigh, worse
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
-from .execution import OpenContext, prepare
+from .background import sleep_until
+from .execution import OpenContext
+from .process import Process, this_process
 from .runtime import Runtime
 
 
@@ -25,7 +27,7 @@ class Monitor:
 
     :param open_context: opens an app context; each run has its own, in its own thread.
     :param clock: monotonic seconds.
-    :param sleep_until: waits until that clock reads a time; by default for real seconds.
+    :param sleep_until: waits until that clock reads a time.
     :param jitter: from 0 to 1, anew for each result.
     """
 
@@ -36,19 +38,26 @@ class Monitor:
         *,
         open_context: OpenContext,
         clock: Callable[[], float] = time.monotonic,
-        sleep_until: Callable[[float], object] | None = None,
+        sleep_until: Callable[[float], object] = sleep_until,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._settings = settings
-        self._probes = list(probes)
-        prepare()
-        self._asks_organizations = any(p.scope == "organization" for p in self._probes)
-        self._open_context = open_context
+        probes = list(probes)
+        self._asks_organizations = any(p.scope == "organization" for p in probes)
         self._clock = clock
-        self._sleep_until = sleep_until
-        self._jitter = jitter
+        self._make_runtime = partial(
+            Runtime,
+            settings=settings,
+            probes=probes,
+            open_context=open_context,
+            clock=clock,
+            sleep_until=sleep_until,
+            jitter=jitter,
+        )
         self._runtime: Runtime | None = None
-        self._making: dict[int, threading.Lock] = {}
+        self._runtimes: dict[Process, Runtime] = {}
+        # Any callable may turn out to be async. As late as its first run, a child that is
+        # forked in the midst of this import would wait for its end for ever.
+        importlib.import_module(".coroutines", __package__)
 
     def status(self, organization_id: str | None = None) -> Status:
         """Give the status alone: of a fresh scope, without a lock or a look at a probe."""
@@ -74,32 +83,16 @@ class Monitor:
         status = Status.OK
         results: dict[str, ProbeResult] = {}
         for lane, result in self._current().results(organization_id):
-            status = max(status, weigh(result, critical=lane.probe.critical))
+            status = max(status, weigh(result.status, critical=lane.probe.critical))
             results[lane.probe.name] = worse(results.get(lane.probe.name, result), result)
         return Report(status, MappingProxyType(results))
 
     def _current(self) -> Runtime:
-        pid, runtime = os.getpid(), self._runtime
-        if runtime is not None and runtime.pid == pid:
-            return runtime
-        # A lock of this process: one that came through a fork may be held for ever.
-        lock = self._making.setdefault(pid, threading.Lock())
-        with lock:
-            if self._runtime is None or self._runtime.pid != pid:
-                self._runtime = self._make_runtime(pid, self._runtime)
-                self._making = {pid: lock}
-            return self._runtime
-
-    def _make_runtime(self, pid: int, parent: Runtime | None) -> Runtime:
-        runtime = Runtime(
-            pid,
-            self._settings,
-            self._probes,
-            open_context=self._open_context,
-            clock=self._clock,
-            sleep_until=self._sleep_until,
-            jitter=self._jitter,
-        )
-        if parent is not None:
-            runtime.inherit(parent)
+        process, runtime = this_process(), self._runtime
+        if runtime is None or runtime.process != process:
+            # No lock: one that came through a fork may be held for ever. Of those who come
+            # here at once, all take the one that was first.
+            made = self._make_runtime(process, runtime)
+            runtime = self._runtimes.setdefault(process, made)
+            self._runtime, self._runtimes = runtime, {process: runtime}
         return runtime

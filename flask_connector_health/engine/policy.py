@@ -12,9 +12,6 @@ from flask_connector_health.settings import Settings
 # Seconds for which results at least count as consecutive, however short they may be served.
 MEMORY = 60.0
 
-# A float has room for a thousand doublings, and slots may be more.
-DOUBLINGS = 30
-
 # The part of a TTL that jitter may take off, so that what began together drifts apart.
 JITTER = 0.1
 
@@ -40,22 +37,13 @@ class Policy:
             options[field.name] = getattr(settings, field.name) if own is None else own
         return cls(**options)
 
-    def lifetime(
-        self, status: Status, at: float, *, spacing: float, jitter: float
-    ) -> tuple[float, float]:
+    def lifetime(self, status: Status, at: float, *, jitter: float) -> tuple[float, float]:
         """Say until when a run's result is fresh, and until when it may be served at all.
 
         :param at: when the run ended.
-        :param spacing: for how long the probe is not to be run again.
         :param jitter: from 0 to 1, how much of the jitter applies.
         """
         ttl = self.ttl if status.available else min(self.ttl, self.failure_ttl)
         fresh = at + ttl * (1.0 - JITTER * jitter)
-        usable = fresh + self.max_stale
-        fresh = min(max(fresh, at + spacing), usable)
         # Without a TTL, no later request has it.
-        return fresh, usable if self.ttl else fresh
-
-    def spacing(self, hung: int) -> float:
-        """Say how long to wait with the next run when this many runs hang: ever longer."""
-        return 0.0 if hung < 2 else self.timeout * 2.0 ** min(hung - 2, DOUBLINGS)
+        return fresh, fresh + self.max_stale if self.ttl else fresh

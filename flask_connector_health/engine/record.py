@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import typing as t
 from collections.abc import Sequence
-from functools import partial
 
 from flask_connector_health.model import STATUSES, ProbeResult, Status, judge, weigh
 
@@ -46,9 +45,8 @@ def succeed(
     :param at: when the run ended, or became overdue.
     """
     result = outcome.result
-    lifetime = partial(policy.lifetime, result.status, at, jitter=jitter)
+    until = policy.lifetime(result.status, at, jitter=jitter)
     if previous is None or at >= _remembered_until(previous):
-        until = lifetime(spacing=outcome.spacing)
         return (result.status.severity, result.message, *until, 0, 0)
     severity, message, _, _, *streaks = previous
     verdict, counts = judge(
@@ -62,8 +60,6 @@ def succeed(
         message = result.message
     elif verdict.severity != severity:  # some way towards it
         message = ""
-    # One that a threshold holds up is not held up for longer by a re-try's spacing.
-    until = lifetime(spacing=outcome.spacing if verdict is result.status else 0.0)
     return (verdict.severity, message, *until, *counts)
 
 
@@ -73,11 +69,12 @@ def _remembered_until(entry: Entry) -> float:
 
 def compose(entries: Sequence[Entry | None], critical: Sequence[bool]) -> Record:
     """Make a scope's record: as fresh as its oldest entry, as bad as its worst critical one."""
-    until, status = math.inf, Status.OK
+    until, severity = math.inf, Status.OK.severity
     for entry, is_critical in zip(entries, critical, strict=True):
         if entry is None:
             until = -math.inf
             continue
         until = min(until, fresh_until(entry))
-        status = max(status, weigh(result_of(entry), critical=is_critical))
-    return until, status.severity, tuple(entries)
+        status = weigh(STATUSES[entry[0]], critical=is_critical)
+        severity = max(severity, status.severity)
+    return until, severity, tuple(entries)

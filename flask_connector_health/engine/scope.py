@@ -2,61 +2,53 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 
 from flask_connector_health.model import ProbeResult, Status
 from flask_connector_health.probes.spec import Probe
-from flask_connector_health.settings import Settings
 
 from . import log
 from .cache import Cache
-from .errands import Call
-from .execution import Execution, OpenContext
 from .flight import Flight
 from .lane import Lane
 from .outcome import Outcome
-from .policy import Policy
 from .record import Entry, Record, compose, fresh_until, result_of, succeed, usable_until
+from .threads import Call
 
 
 class Scope:
     """The probes of the service, by the key ``None``, or those of each organization.
 
     :param bound: how many keys may have a record at once.
-    :param attend: called when a run is under way, to have somebody look after it.
-    :param hire: makes a call in another thread, without waiting for it.
-    :param tell: has a line of the log written, the same way.
-    :param open_context: opens an app context for a run.
-    :param clock: monotonic seconds.
-    :param jitter: from 0 to 1, anew for each result.
+    :param make_lane: makes a lane of a probe.
+    :param tell: has a line of the log written, without waiting for it.
     """
 
     def __init__(
         self,
         probes: Sequence[Probe],
-        settings: Settings,
         bound: int,
         *,
-        attend: Callable[[], object],
-        hire: Callable[[Call], object],
+        make_lane: Callable[..., Lane],
         tell: Callable[[Call], object],
-        open_context: OpenContext,
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
         self.records: Cache[str | None, Record] = Cache(bound)
         self._critical = [probe.critical for probe in probes]
         self._blank: tuple[Entry | None, ...] = (None,) * len(probes)
-        self._attend = attend
-        self._hire = hire
         self._tell = tell
-        self._open_context = open_context
         self._clock = clock
         self._jitter = jitter
         self.lanes = [
-            self._lane(index, probe, Policy.of(probe, settings))
+            make_lane(
+                probe,
+                settle=partial(self._settle, index),
+                discard=partial(self._discard, probe.name),
+            )
             for index, probe in enumerate(probes)
         ]
 
@@ -80,9 +72,10 @@ class Scope:
         while entry is None or now >= fresh_until(entry):
             flight = lane.join(key, unless=partial(self._is_fresh, index, key))
             if flight is not None:
-                self._attend()
                 if entry is None or now >= usable_until(entry):
                     return flight
+                if flight.lacks_thread:
+                    lane.call(flight)
                 break
             entry, now = self._entries(key)[index], self._clock()
         return result_of(entry)
@@ -95,18 +88,6 @@ class Scope:
         record = self.records.get(key)
         return self._blank if record is None else record[2]
 
-    def _lane(self, index: int, probe: Probe, policy: Policy) -> Lane:
-        execution = Execution(probe, policy, open_context=self._open_context, clock=self._clock)
-        return Lane(
-            probe,
-            policy,
-            execute=execution,
-            grace=execution.grace,
-            hire=self._hire,
-            settle=partial(self._settle, index),
-            clock=self._clock,
-        )
-
     def _settle(self, index: int, flight: Flight, outcome: Outcome, at: float) -> ProbeResult:
         lane, key = self.lanes[index], flight.organization_id
 
@@ -118,12 +99,13 @@ class Scope:
             return compose(entries, self._critical)
 
         before, record = self.records.update(key, change)
-        result = self._result(record, index)
-        if result.status is not self._result(before, index).status:
+        result = result_of(t.cast(Entry, record[2][index]))
+        was = None if before is None else before[2][index]
+        if result.status is not (Status.OK if was is None else result_of(was).status):
             name = lane.probe.name
             self._tell(partial(log.verdict_turned, name, key, result.status, outcome))
         return result
 
-    def _result(self, record: Record | None, index: int) -> ProbeResult:
-        entry = None if record is None else record[2][index]
-        return ProbeResult(Status.OK) if entry is None else result_of(entry)
+    def _discard(self, name: str, flight: Flight, outcome: Outcome | str) -> None:
+        if isinstance(outcome, Outcome) and outcome.cause is not None:
+            self._tell(partial(log.ended_late, name, flight.organization_id, outcome.cause))

@@ -38,9 +38,9 @@ class ProbeOptions(t.TypedDict, total=False):
 class Probe:
     """A probe's call with its severity and timing. Of the options, ``None`` takes the setting.
 
-    :param call: takes nothing, or the organization's id in that scope; sync or async. A sync
-        call runs in a thread of its own and an async one in a loop of its own, with an app
-        context and without a request.
+    :param call: takes nothing, or the organization's id in that scope; sync or async. Each
+        run has a thread while it lasts, and an async one a loop there, with an app context and
+        without a request.
     :param critical: whether its failing makes the scope unavailable, or merely degraded.
     :param timeout: a run's limit in seconds, from its start.
     :param ttl: how long a result is fresh, in seconds; 0 turns caching off.
@@ -48,7 +48,7 @@ class Probe:
     :param max_stale: how long past that a result may be served while a run refreshes it.
     :param failure_threshold: results in a row before a verdict turns worse.
     :param recovery_threshold: results in a row before a verdict turns better.
-    :param slots: how many threads it may have, hung ones included.
+    :param slots: how many runs of it there may be at once; as many more may hang.
     """
 
     name: str

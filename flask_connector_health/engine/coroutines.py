@@ -1,0 +1,241 @@
+"""How a coroutine is driven: to its end, in an event loop of its own, in its run's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import re
+import typing as t
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+from flask_connector_health.model import Status
+
+from .outcome import ADVICE, Outcome, Report, answered, overdue, raised, text_of
+from .process import leave_child_of, this_process
+from .threads import NO_THREAD, Bell, NativeThreads, Threads, original
+
+# Calls that a run may have in threads at once; others wait.
+CALLS = 8
+
+# Exceptions, each the reason of the one before, that are looked at.
+CHAIN = 20
+
+_NO_LOOP = (
+    "its event loop cannot be made or run ({}: {}); raise the limits of the process, and look"
+    " for what closes its files or replaces its threads"
+)
+_OTHER_LOOP = (
+    "a client that is kept between runs is bound to the event loop of the run that opened it,"
+    " which has ended: open it inside the probe, or write the probe sync, with a client that"
+    " threads may share"
+)
+_SAYS_SO = re.compile("[Ee]vent loop is closed|different (event )?loop")
+
+
+def drive(
+    awaitable: Awaitable[object],
+    timeout: float,
+    *,
+    pool: Threads,
+    report: Report,
+) -> Outcome | str | None:
+    """Drive it, and all that it starts, to the end; from its timeout on, cancel it.
+
+    :param pool: threads for what it calls with ``asyncio.to_thread``. Native ones, where gevent
+        has patched the others, drive the loop as well: two cannot share a thread.
+    :param report: takes the outcome before the end, where something of it goes on.
+    :return: the outcome, unless it was reported; a text says why there is none.
+    """
+    to_its_end = _Drive(awaitable, timeout, pool).to_its_end
+    if not isinstance(pool, NativeThreads):
+        return to_its_end(report)
+    known, ended = Bell(), Bell()
+    early: list[Outcome | str | None] = []
+    late: list[Outcome | str | None] = [NO_THREAD]
+    context = contextvars.copy_context()
+
+    def note(outcome: Outcome | str | None) -> None:
+        early.append(outcome)
+        known.ring()
+
+    def call() -> None:
+        late[0] = context.run(to_its_end, note)
+        known.ring()
+        ended.ring()
+
+    if pool.run("loop", call):
+        known.hear()
+        if early:
+            report(early.pop())
+        ended.hear()
+    else:
+        _close(awaitable)
+    return late.pop()
+
+
+class _Drive:
+    """One awaitable on its way."""
+
+    def __init__(self, awaitable: Awaitable[object], timeout: float, pool: Threads) -> None:
+        self._awaitable = awaitable
+        self._timeout = timeout
+        self._calls = Calls(pool)
+        self._has_ended = False
+        self._outcome: Outcome | str | None = None
+
+    def to_its_end(self, report: Report) -> Outcome | str | None:
+        main, runner = self._main(report), asyncio.Runner(loop_factory=self._make_loop)
+        for step in (partial(runner.run, main), runner.close):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - the loop's: the probe's are outcomes
+                self._end(_NO_LOOP.format(type(error).__name__, text_of(error)))
+            except BaseException as error:  # noqa: BLE001 - SystemExit of a task it has made
+                self._end(raised(error))
+        _close(main)
+        _close(self._awaitable)
+        self._calls.wait()
+        try:
+            return self._outcome
+        finally:
+            self._outcome = None  # which leads here by the frames of its exception
+
+    def _make_loop(self) -> asyncio.AbstractEventLoop:
+        if isinstance(self._calls.pool, NativeThreads):
+            # gevent's own selector belongs to its hub, and to the hub's thread.
+            selector = original("selectors", "DefaultSelector")()
+            loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop(selector)
+        else:
+            loop = asyncio.new_event_loop()
+        loop.set_default_executor(self._calls)
+        t.cast(t.Any, loop).shutdown_default_executor = self._shut_down
+        return loop
+
+    async def _shut_down(self, timeout: float | None = None) -> None:
+        self._calls.shutdown()  # a loop itself would do so in one more thread
+
+    async def _main(self, report: Report) -> None:
+        process = this_process()
+        self._end(self._calls.judged(await _awaited(self._awaitable, self._timeout)))
+        leave_child_of(process)
+        if self._calls.begun or len(asyncio.all_tasks()) > 1:
+            report(self._outcome)
+            self._outcome = None
+
+    def _end(self, outcome: Outcome | str) -> None:
+        """Keep the first outcome: once a loop has failed, what it ends has only lost it."""
+        if not self._has_ended:
+            self._has_ended, self._outcome = True, outcome
+
+
+async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:
+    # Nothing here leads to the outcome: with its exception's frames it would be a cycle.
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return answered(await awaitable)
+    except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
+        if isinstance(error, TimeoutError) and limit.expired():
+            return overdue(timeout)
+        return raised(error, _OTHER_LOOP if _misses_its_loop(error) else ADVICE)
+
+
+def _close(awaitable: Awaitable[object]) -> None:
+    if inspect.iscoroutine(awaitable):
+        with suppress(BaseException):  # it may do anything, and nobody awaits it any more
+            awaitable.close()
+
+
+def _misses_its_loop(error: BaseException | None) -> bool:
+    for _ in range(CHAIN):
+        if isinstance(error, RuntimeError) and _SAYS_SO.search(text_of(error)):
+            return True
+        error = error and (error.__cause__ or error.__context__)
+    return False
+
+
+class Calls(ThreadPoolExecutor):
+    """Runs what one run calls in threads, which belong to that run meanwhile.
+
+    A loop takes no other kind of executor, but those threads are its own, and joined at exit.
+
+    :param pool: where the threads come from.
+    """
+
+    def __init__(self, pool: Threads) -> None:
+        # Nothing of the base class is used: making its queue would cost more than a run.
+        self.pool = pool
+        self.begun = 0  # calls that have not ended
+        self._guard = pool.make_lock()
+        self._all_ended = Bell(pool.make_lock())
+        self._waiting: deque[tuple[Future[t.Any], Callable[[], t.Any]]] = deque()
+        self._hands = 0
+        self._is_over = False
+        self._is_refused = False
+
+    def submit(
+        self, call: Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+    ) -> Future[t.Any]:
+        """Run a call in a thread, as soon as the run may have one more.
+
+        :raises RuntimeError: if the system has none to give.
+        """
+        future: Future[t.Any] = Future()
+        run = contextvars.Context().run  # a thread keeps what an earlier call has set
+        with self._guard:
+            self._waiting.append((future, partial(run, call, *args, **kwargs)))
+            if self._hands == CALLS:
+                return future
+            self._hands += 1
+        if not self.pool.run("to_thread", self._work):
+            with self._guard:
+                self._hands -= 1
+                self._is_refused = not self._hands
+            if self._is_refused:
+                future.cancel()
+                raise RuntimeError(NO_THREAD)
+        return future
+
+    def judged(self, outcome: Outcome) -> Outcome | str:
+        """Fail no probe for a thread that the system refused it."""
+        is_ok = outcome.result.status is Status.OK
+        return NO_THREAD if self._is_refused and not is_ok else outcome
+
+    def shutdown(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Let those that have begun end without the loop; the others never begin."""
+        with self._guard:
+            self._is_over = True
+            self._waiting.clear()
+
+    def wait(self) -> None:
+        """Wait until those that have begun have ended."""
+        self.shutdown()
+        if self.begun:
+            self._all_ended.hear()
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                if not self._waiting:
+                    self._hands -= 1
+                    return
+                future, call = self._waiting.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue
+                self.begun += 1
+            try:
+                conclude = partial(future.set_result, call())
+            except BaseException as error:  # noqa: BLE001 - for the coroutine that waits
+                conclude = partial(future.set_exception, error)
+            with self._guard:
+                self.begun -= 1
+                if not self._is_over:
+                    conclude()
+                elif not self.begun:
+                    self._all_ended.ring()
+            del future, call, conclude  # or they would live until the next call comes
