@@ -29,6 +29,9 @@ SECTIONS = {
             for state in ("nothing cached", "a stale result")
         ]
     ],
+    "Capacity": [
+        [f"{OURS}, sync, 10 ms", f"{OURS}, async, 10 ms", "hand-written view, 10 ms"],
+    ],
     "Memory": [["400"]],
     "Import": [[OURS]],
 }

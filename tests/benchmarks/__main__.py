@@ -7,8 +7,18 @@ import os
 import platform
 import sys
 
-from . import import_time, memory, misses, organizations, peers, requests, slow, stampede
-from .measure import in_new_process
+from . import (
+    capacity,
+    import_time,
+    memory,
+    misses,
+    organizations,
+    peers,
+    requests,
+    slow,
+    stampede,
+)
+from .measure import in_new_process, in_turn
 from .scale import FULL, QUICK, Scale
 from .tables import Section
 
@@ -19,6 +29,7 @@ SECTIONS = [
     Section("parallel", "Slow probes", slow.run_parallel, peers=True),
     Section("hung", "A hung probe", slow.run_hung, peers=True),
     Section("stampede", "A stampede", stampede.run, peers=True),
+    Section("capacity", "Capacity", capacity.run, peers=False),
     Section("memory", "Memory", memory.run, peers=False),
     Section("import", "Import", import_time.run, peers=False),
 ]
@@ -40,8 +51,11 @@ def main() -> None:
     if absent and not options.quick:
         parser.error(f"{', '.join(absent)} not installed; run {peers.REMEDY}")
     _head(versions, quick=options.quick)
-    for section in chosen:
-        _print(section, QUICK if options.quick else FULL)
+    if options.quick:
+        _print(chosen, QUICK)
+    else:
+        for section in chosen:
+            _print([section], FULL)
 
 
 def _head(versions: dict[str, str | None], *, quick: bool) -> None:
@@ -57,10 +71,12 @@ def _head(versions: dict[str, str | None], *, quick: bool) -> None:
         _say(f"Left out, since they are not installed: {', '.join(absent)}")
 
 
-def _print(section: Section, scale: Scale) -> None:
-    _say(f"## {section.title}")
-    for table in in_new_process(section.run, scale):
-        _say(str(table))
+def _print(sections: list[Section], scale: Scale) -> None:
+    tables = in_new_process(in_turn, [section.run for section in sections], scale)
+    for section, measured in zip(sections, tables, strict=True):
+        _say(f"## {section.title}")
+        for table in measured:
+            _say(str(table))
 
 
 def _say(text: str) -> None:

@@ -23,6 +23,7 @@ from werkzeug.test import create_environ
 
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
+T = t.TypeVar("T")
 
 WARM_UP = 3
 
@@ -122,6 +123,11 @@ def in_new_process(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=silence_logs) as executor:
         return executor.submit(call, *args, **kwargs).result()
+
+
+def in_turn(calls: Sequence[Callable[[T], R]], argument: T) -> list[R]:
+    """Make each call with this argument."""
+    return [call(argument) for call in calls]
 
 
 def silence_logs() -> None:

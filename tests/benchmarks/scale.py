@@ -38,6 +38,13 @@ class Scale:
     clients: int
     stampede: float
 
+    #: Numbers of organizations that are polled, how often and for how long, and what a probe
+    #: of theirs takes.
+    polled: tuple[int, ...]
+    poll_interval: float
+    poll_seconds: float
+    polled_probes: tuple[float, ...]
+
     memory_requests: int
     imports: int
 
@@ -61,6 +68,10 @@ FULL = Scale(
     hung_requests=200,
     clients=50,
     stampede=0.2,
+    polled=(300, 1_000, 2_000),
+    poll_interval=5.0,
+    poll_seconds=15.0,
+    polled_probes=(0.2, 0.5),
     memory_requests=200_000,
     imports=15,
 )
@@ -84,6 +95,10 @@ QUICK = Scale(
     hung_requests=5,
     clients=5,
     stampede=0.05,
+    polled=(10,),
+    poll_interval=0.1,
+    poll_seconds=0.2,
+    polled_probes=(0.01,),
     memory_requests=400,
     imports=1,
 )
