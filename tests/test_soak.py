@@ -21,11 +21,12 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, Report
+from flask_connector_health.engine.lane import HUNG_IN_ORGANIZATION, HUNG_IN_SERVICE
 
 from .apps.hangs import Hang
 from .apps.timed import timed
 from .benchmarks.measure import resident
-from .clockwork import engine_of
+from .clockwork import engine_of, engine_threads, eventually
 from .conftest import BEARER, CONFIG, PUBLIC, MakeApp
 from .load import Answer, ask, call, connected, in_parallel, repeatedly
 from .servers import Launched
@@ -37,7 +38,6 @@ SHARE = SECONDS / 120
 
 DEADLINE = 0.8
 LIMIT = DEADLINE + 0.05
-SLOTS = 4
 MIB = 1024 * 1024
 
 
@@ -263,11 +263,11 @@ def test_no_hung_probe_is_believed_healthy(mixed: Mixed) -> None:
     assert believed == set()
 
 
-def test_threads_stay_within_the_slots_of_the_probes(mixed: Mixed) -> None:
-    probes = len(HEALTHY) + len(HUNG) + 2  # availability is one in each scope
+def test_an_organization_that_hangs_holds_two_threads_of_a_probe(mixed: Mixed) -> None:
+    hung = HUNG_IN_SERVICE + 2 * len(ORGANIZATIONS) * HUNG_IN_ORGANIZATION
     ours = max(mixed.watch.threads) - 201 - mixed.threads_before
 
-    assert ours <= probes * SLOTS + probes + 8  # a loop's thread each, and some to spare
+    assert ours <= hung + len(ORGANIZATIONS) + 16  # those that do not hang, and some to spare
 
 
 def test_memory_is_flat_under_the_mixed_load(mixed: Mixed) -> None:
@@ -355,6 +355,32 @@ def test_a_hit_stays_fast_beyond_the_bound_of_organizations(crowded: Crowded) ->
 
     # The best of three: whatever else runs on the machine can only make it worse.
     assert min(ratio() for _ in range(3)) < 20
+
+
+# Many runs
+
+
+async def in_a_loop() -> bool:
+    return await asyncio.to_thread(bool, 1)
+
+
+@pytest.mark.parametrize("call", [lambda: True, in_a_loop], ids=["sync", "async"])
+def test_nothing_grows_over_100_000_runs(call: Probing) -> None:
+    health = ConnectorHealth()
+    health.add_probe(call, name="drive")
+    report = engine_of(host(health, TTL=0.0)).report
+
+    def held() -> tuple[int, int]:
+        assert {report().available for _ in range(max(1_000, int(50_000 * SHARE)))} == {True}
+        eventually(lambda: not engine_threads("idle"))
+        return resident(), len(list(pathlib.Path("/proc/self/fd").iterdir()))
+
+    (memory, files), threads = held(), native_threads()
+    more_memory, more_files = held()
+
+    assert more_memory - memory < 4 * MIB
+    assert more_files <= files
+    eventually(lambda: native_threads() <= threads)
 
 
 def host(health: ConnectorHealth, **config: t.Any) -> Flask:
