@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -37,6 +36,12 @@ COMMANDS = {
         *("--threads", "8", "--call", "apps.workers:create_app"),
     ),
 }
+
+# One of each pair does for every day.
+SELDOM = ("sync-preload", "gthread", "gevent-preload")
+EACH = [
+    pytest.param(kind, marks=[pytest.mark.soak] if kind in SELDOM else []) for kind in COMMANDS
+]
 
 # The threads that are the server's own.
 SERVERS_OWN = re.compile(r"MainThread|ThreadPoolExecutor-\d+_\d+|waitress-\d+")
@@ -76,7 +81,7 @@ class Pool:
             launched.close()
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=EACH)
 def pool(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pool]:
@@ -131,10 +136,26 @@ def test_no_fork_happens_beside_a_thread(server: Launched) -> None:
     assert "multi-threaded" not in server.log.read_text()
 
 
-def test_no_answer_is_wrong_while_results_expire(server: Launched) -> None:
-    answers = polled(server, HEALTHY, seconds=TTL + MAX_STALE + 0.4)
+@pytest.fixture(scope="module")
+def answers_while_results_expire(pool: Pool) -> list[Answer]:
+    """Poll beside a view of the host's that runs a loop of its own."""
+    return polled(pool.server(), [*HEALTHY, "/own-loop"], seconds=TTL + MAX_STALE + 0.4)
+
+
+def test_no_answer_is_wrong_while_results_expire(
+    answers_while_results_expire: list[Answer],
+) -> None:
+    answers = [answer for answer in answers_while_results_expire if answer.path in HEALTHY]
 
     assert wrong(answers, HEALTHY) == set()
+
+
+def test_a_loop_of_the_hosts_runs_beside_async_probes(
+    answers_while_results_expire: list[Answer],
+) -> None:
+    bodies = {a.body for a in answers_while_results_expire if a.path == "/own-loop"}
+
+    assert bodies == {b"ran"}
 
 
 def test_many_requests_at_once_are_all_right(server: Launched) -> None:
@@ -155,20 +176,6 @@ def test_a_hung_probe_makes_no_answer_late(answers_beside_hung_probes: list[Answ
 
 def test_a_hung_probe_makes_no_answer_wrong(answers_beside_hung_probes: list[Answer]) -> None:
     assert wrong(answers_beside_hung_probes, HUNG | HEALTHY) == set()
-
-
-def test_a_loop_of_the_hosts_runs_beside_async_probes(server: Launched) -> None:
-    end = time.monotonic() + 2 * TTL
-
-    def own_loop() -> Iterator[bytes]:
-        while time.monotonic() < end:
-            yield once(server, "/own-loop").body
-
-    def health() -> list[bytes]:
-        polled(server, HEALTHY, seconds=2 * TTL)
-        return []
-
-    assert set(in_parallel([own_loop, health])) == {b"ran"}
 
 
 def test_sigterm_with_a_hung_probe_ends_the_server(pool: Pool, server: Launched) -> None:
