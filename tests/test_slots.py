@@ -50,6 +50,22 @@ def test_runs_at_once_never_exceed_the_slots(make_monitor: MakeMonitor, gated: G
     assert {report().status for report in reports} == {Status.OK}
 
 
+def test_by_default_the_runs_of_200_organizations_go_on_at_once(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization"), DEADLINE=PATIENCE)
+
+    reports = [
+        in_background(functools.partial(monitor.report, f"org_{number}"))
+        for number in range(200)
+    ]
+    for _ in reports:
+        gated.wait_for_start()
+
+    gated.let_through(200)
+    assert {report().status for report in reports} == {Status.OK}
+
+
 def test_a_runs_timeout_counts_from_its_start_and_not_from_its_queueing(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
@@ -227,12 +243,8 @@ def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
 # Capacity
 
 
-def test_a_run_that_cannot_begin_before_the_deadline_is_waited_for_by_nobody(
-    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
-) -> None:
-    monitor = make_monitor(
-        drive(gated, scope="organization", slots=1, timeout=60.0), DEADLINE=0.5
-    )
+def take_the_slot(monitor: Monitor, gated: Gated, clock: Clock) -> None:
+    """Let a run end after two seconds, and another one begin."""
     first = begin(monitor, "org_a")
     gated.wait_for_start()
     clock.advance(2.0)
@@ -241,10 +253,19 @@ def test_a_run_that_cannot_begin_before_the_deadline_is_waited_for_by_nobody(
     begin(monitor, "org_b")
     gated.wait_for_start()
 
+
+def test_a_run_that_cannot_begin_before_the_deadline_is_waited_for_by_nobody(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor(
+        drive(gated, scope="organization", slots=1, timeout=60.0), DEADLINE=0.5
+    )
+    take_the_slot(monitor, gated, clock)
+
     refused = result_of(monitor.report("org_c"))  # without the clock's help: at once
 
     text = (
-        "all of its 1 slots are taken: it needs about 1.5 runs a second and can have 0.5,"
+        "its slots (1) are all taken: it needs about 1.5 runs a second and can have 0.5,"
         " at 2 s each; raise its slots or CONNECTOR_HEALTH_SLOTS to 5, raise its ttl, or make"
         " it faster"
     )
@@ -258,13 +279,7 @@ def test_a_run_that_can_begin_before_the_deadline_is_waited_for(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
     monitor = make_monitor(drive(gated, scope="organization", slots=1), DEADLINE=2.5)
-    first = begin(monitor, "org_a")
-    gated.wait_for_start()
-    clock.advance(2.0)
-    gated.let_through()
-    eventually(lambda: first.has_landed)
-    begin(monitor, "org_b")
-    gated.wait_for_start()
+    take_the_slot(monitor, gated, clock)
 
     waiting = in_background(lambda: monitor.report("org_c"))
     eventually(lambda: lane_of(monitor)._queue)
@@ -284,7 +299,7 @@ def test_who_waited_for_a_slot_in_vain_is_told_so(
 
     clock.advance(0.05)
 
-    text = "all of its 1 slots are taken: it needs about 2 runs a second and none has ended yet"
+    text = "its slots (1) are all taken: it needs about 2 runs a second and none has ended yet"
     assert result_of(waiting()).message.startswith(text)
     gated.let_through(2)
 
@@ -310,7 +325,7 @@ def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
 
     assert not [flight for flight in flights if flight.has_landed]
     assert refused is not None
-    assert str(refused.refusal).startswith("all of its 20 slots are taken")
+    assert str(refused.refusal).startswith("its slots (20) are all taken")
 
 
 # What must not cost a slot

@@ -91,10 +91,9 @@ class Watch:
             self._sleep_until(soon if due is None else min(soon, due))
 
     def _looked(self) -> float | None:
-        try:
+        with suppress(BaseException):  # out of memory, say: the next look may do better
             return self._look()
-        except BaseException:  # noqa: BLE001 - out of memory, say: the next look may do better
-            return math.inf
+        return math.inf
 
 
 def sleep_until(until: float) -> None:

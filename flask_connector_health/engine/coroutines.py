@@ -38,11 +38,7 @@ _SAYS_SO = re.compile("[Ee]vent loop is closed|different (event )?loop")
 
 
 def drive(
-    awaitable: Awaitable[object],
-    timeout: float,
-    *,
-    pool: Threads,
-    report: Report,
+    awaitable: Awaitable[object], timeout: float, pool: Threads, report: Report
 ) -> Outcome | str | None:
     """Drive it, and all that it starts, to the end; from its timeout on, cancel it.
 
@@ -54,28 +50,26 @@ def drive(
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end
     if not isinstance(pool, NativeThreads):
         return to_its_end(report)
-    known, ended = Bell(), Bell()
-    early: list[Outcome | str | None] = []
-    late: list[Outcome | str | None] = [NO_THREAD]
-    context = contextvars.copy_context()
+    known, ended, context = Bell(), Bell(), contextvars.copy_context()
+    outcomes: deque[Outcome | str | None] = deque()
 
     def note(outcome: Outcome | str | None) -> None:
-        early.append(outcome)
+        outcomes.append(outcome)
         known.ring()
 
     def call() -> None:
-        late[0] = context.run(to_its_end, note)
-        known.ring()
+        outcomes.append(context.run(to_its_end, note))
         ended.ring()
+        known.ring()
 
-    if pool.run("loop", call):
-        known.hear()
-        if early:
-            report(early.pop())
-        ended.hear()
-    else:
+    if not pool.run("loop", call):
         _close(awaitable)
-    return late.pop()
+        return NO_THREAD
+    known.hear()
+    if not ended.hear(0.0):
+        report(outcomes.popleft())
+        ended.hear()
+    return outcomes.popleft()
 
 
 class _Drive:
@@ -85,8 +79,7 @@ class _Drive:
         self._awaitable = awaitable
         self._timeout = timeout
         self._calls = Calls(pool)
-        self._has_ended = False
-        self._outcome: Outcome | str | None = None
+        self._outcomes: deque[Outcome | str] = deque()  # the first is the run's
 
     def to_its_end(self, report: Report) -> Outcome | str | None:
         main, runner = self._main(report), asyncio.Runner(loop_factory=self._make_loop)
@@ -94,16 +87,16 @@ class _Drive:
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - the loop's: the probe's are outcomes
-                self._end(_NO_LOOP.format(type(error).__name__, text_of(error)))
+                self._outcomes.append(_NO_LOOP.format(type(error).__name__, text_of(error)))
             except BaseException as error:  # noqa: BLE001 - SystemExit of a task it has made
-                self._end(raised(error))
+                self._outcomes.append(raised(error))
         _close(main)
         _close(self._awaitable)
         self._calls.wait()
         try:
-            return self._outcome
+            return self._outcomes.popleft() if self._outcomes else None
         finally:
-            self._outcome = None  # which leads here by the frames of its exception
+            self._outcomes.clear()  # they lead here by the frames of their exceptions
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
         if isinstance(self._calls.pool, NativeThreads):
@@ -121,16 +114,11 @@ class _Drive:
 
     async def _main(self, report: Report) -> None:
         process = this_process()
-        self._end(self._calls.judged(await _awaited(self._awaitable, self._timeout)))
+        awaited = _awaited(self._awaitable, self._timeout)
+        self._outcomes.append(self._calls.judged(await awaited))
         leave_child_of(process)
         if self._calls.begun or len(asyncio.all_tasks()) > 1:
-            report(self._outcome)
-            self._outcome = None
-
-    def _end(self, outcome: Outcome | str) -> None:
-        """Keep the first outcome: once a loop has failed, what it ends has only lost it."""
-        if not self._has_ended:
-            self._has_ended, self._outcome = True, outcome
+            report(self._outcomes.popleft())
 
 
 async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:
@@ -181,10 +169,7 @@ class Calls(ThreadPoolExecutor):
     def submit(
         self, call: Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
     ) -> Future[t.Any]:
-        """Run a call in a thread, as soon as the run may have one more.
-
-        :raises RuntimeError: if the system has none to give.
-        """
+        """Run a call in a thread, as soon as the run may have one more."""
         future: Future[t.Any] = Future()
         run = contextvars.Context().run  # a thread keeps what an earlier call has set
         with self._guard:

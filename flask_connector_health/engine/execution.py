@@ -50,7 +50,7 @@ def run(
                     return answered(answer)
                 from .coroutines import drive  # not with the package: it needs asyncio
 
-                return drive(answer, timeout, pool=pool, report=report)
+                return drive(answer, timeout, pool, report)
         except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
             return raised(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,13 +18,14 @@ class Flight:
     ``result`` or ``refusal`` is set before it ``has_landed``: the verdict after the run, or why
     there was none. ``claimed`` is when somebody took its outcome in hand: nobody else may
     settle it then. It ``lacks_thread`` until one is called for it, and ``called`` is when that
-    was. Times are monotonic seconds.
+    was. It is ``due`` one timeout after it ``started``. Times are monotonic seconds.
     """
 
     organization_id: str | None
     called: float
     lacks_thread: bool = False
     started: float | None = None
+    due: float = math.inf
     claimed: float | None = None
     deadline: float | None = None
     result: ProbeResult | None = None

@@ -168,9 +168,9 @@ class Lane:
         name_thread(self.probe.name)
         self._attend()
         while (flight := self._take()) is not None:
+            report = partial(self._report, flight)
             try:
-                key, report = flight.organization_id, partial(self._report, flight)
-                self._execute(self.probe, self.policy.timeout, key, report)
+                self._execute(self.probe, self.policy.timeout, flight.organization_id, report)
             except BaseException as error:  # noqa: BLE001 - it would cost the lane a slot
                 self._report(flight, raised(error))
             self._leave(flight)
@@ -200,6 +200,7 @@ class Lane:
                 return None
             flight = self._queue.popleft()
             flight.started = self._clock()
+            flight.due = flight.started + self.policy.timeout
             self._running.add(flight)
             return flight
 
@@ -208,8 +209,7 @@ class Lane:
             if flight in self._running:
                 self._running.discard(flight)
             else:
-                self._hung.subtract([flight.organization_id])
-                self._hung = +self._hung  # forgets who has none left
+                self._hung -= Counter([flight.organization_id])  # forgets who has none left
 
     def _report(self, flight: Flight, outcome: Outcome | str | None) -> None:
         if outcome is None:
@@ -229,9 +229,8 @@ class Lane:
             self._conclude(flight, outcome, now)
 
     def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> None:
-        due = self._due(flight)
-        if at >= due:
-            outcome, at = overdue(self.policy.timeout), due
+        if at >= flight.due:
+            outcome, at = overdue(self.policy.timeout), flight.due
         try:
             flight.result = self._settle(flight, outcome, at)
         except BaseException as error:  # noqa: BLE001 - out of memory, say: nobody may wait
@@ -246,9 +245,6 @@ class Lane:
         if self._flights.get(flight.organization_id) is flight:
             del self._flights[flight.organization_id]
 
-    def _due(self, flight: Flight) -> float:
-        return t.cast(float, flight.started) + self.policy.timeout
-
     def _gives_back(self, flight: Flight) -> float:
         """Say when its thread is written off."""
-        return self._due(flight) if flight.claimed is None else flight.claimed + GRACE
+        return flight.due if flight.claimed is None else flight.claimed + GRACE

@@ -47,7 +47,7 @@ class Load:
         if self._mean:
             there_is = f"can have {slots / self._mean:.3g}, at {self._mean:.2g} s each"
         return (
-            f"all of its {slots} slots are taken: it needs about {needed:.3g} runs a second and"
+            f"its slots ({slots}) are all taken: it needs about {needed:.3g} runs a second and"
             f" {there_is}; raise its slots or CONNECTOR_HEALTH_SLOTS to {wanted}, raise its"
             " ttl, or make it faster"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -55,9 +54,9 @@ class Monitor:
         )
         self._runtime: Runtime | None = None
         self._runtimes: dict[Process, Runtime] = {}
-        # Any callable may turn out to be async. As late as its first run, a child that is
-        # forked in the midst of this import would wait for its end for ever.
-        importlib.import_module(".coroutines", __package__)
+        # Not as late as the first async run: a child that is forked in the midst of an import
+        # waits for its end for ever.
+        from . import coroutines  # noqa: F401
 
     def status(self, organization_id: str | None = None) -> Status:
         """Give the status alone: of a fresh scope, without a lock or a look at a probe."""

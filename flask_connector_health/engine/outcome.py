@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import typing as t
 from collections.abc import Callable
+from contextlib import suppress
 
 from flask_connector_health.errors import ProbeDegraded, ProbeFailed
 from flask_connector_health.model import ProbeResult, Status, interpret, worse
@@ -31,9 +32,7 @@ def answered(answer: object) -> Outcome:
     """Take a probe's answer; one that is none is a failure that says what to return."""
     try:
         result = interpret(answer)
-        if result.message:
-            result = ProbeResult(result.status, shortened(result.message))
-        return Outcome(result)
+        return Outcome(ProbeResult(result.status, shortened(result.message)))
     except TypeError as error:
         return Outcome(ProbeResult(Status.UNAVAILABLE, str(error)))
 
@@ -76,7 +75,6 @@ def shortened(text: str) -> str:
 
 def text_of(error: BaseException) -> str:
     """Read an exception's text, even of one that cannot say what it is."""
-    try:
+    with suppress(BaseException):  # whatever a host's __str__ raises
         return shortened(str(error))
-    except BaseException:  # noqa: BLE001 - whatever a host's __str__ raises
-        return "(its text cannot be read)"
+    return "(its text cannot be read)"

@@ -46,7 +46,7 @@ def succeed(
     """
     result = outcome.result
     until = policy.lifetime(result.status, at, jitter=jitter)
-    if previous is None or at >= _remembered_until(previous):
+    if previous is None or at >= max(usable_until(previous), fresh_until(previous) + MEMORY):
         return (result.status.severity, result.message, *until, 0, 0)
     severity, message, _, _, *streaks = previous
     verdict, counts = judge(
@@ -61,10 +61,6 @@ def succeed(
     elif verdict.severity != severity:  # some way towards it
         message = ""
     return (verdict.severity, message, *until, *counts)
-
-
-def _remembered_until(entry: Entry) -> float:
-    return max(usable_until(entry), fresh_until(entry) + MEMORY)
 
 
 def compose(entries: Sequence[Entry | None], critical: Sequence[bool]) -> Record:

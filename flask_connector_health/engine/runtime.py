@@ -150,8 +150,7 @@ class Runtime:
         now = self._clock()
         if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
             self._warned[lane] = now
-            name = lane.probe.name
-            self._tell(partial(log.no_verdict, name, organization_id, reason))
+            self._tell(partial(log.no_verdict, lane.probe.name, organization_id, reason))
 
     def _tell(self, line: Call) -> None:
         if not self._log.do(line):

@@ -30,8 +30,8 @@ M = t.TypeVar("M", bound=Callable[..., t.Any])
 def locked(method: M) -> M:
     """Make a method that holds its object's ``_lock`` while it lasts.
 
-    A caller may be interrupted at any line, by what a signal's handler raises: if it were one
-    of its own, the end of a ``with`` would be a line at which the lock is never released.
+    What a signal's handler raises may come at any line: if the end of a ``with`` were one, the
+    lock would never be released there.
     """
 
     @functools.wraps(method)
@@ -59,10 +59,9 @@ def original(module: str, name: str) -> t.Any:
 
 
 class Bell:
-    """A bell that anybody may ring, and one hears.
+    """A bell that anybody may ring, and one thread hears.
 
-    Unlike an event it has no inner steps: an exception of a signal handler, which may be
-    raised after any of those, leaves no lock behind that nobody opens.
+    Unlike an event it has no inner steps between which a signal's handler may raise.
     """
 
     __slots__ = ("_lock",)
@@ -127,8 +126,7 @@ class Threads:
             try:
                 self._start()
             except Exception:  # noqa: BLE001 - a look or the next caller tries again
-                self._started = -math.inf
-                self.is_refused = True
+                self._started, self.is_refused = -math.inf, True
                 return False
             self.is_refused = False
         return True
@@ -154,11 +152,11 @@ class Threads:
             _make_all(self._calls)
 
     def _is_taken(self, hand: tuple[Bell, _Calls]) -> bool:
-        try:
+        with suppress(ValueError):
             self._idle.remove(hand)
-        except ValueError:  # just now, unless an exception came before it was given its call
-            return _hears(hand[0], START)
-        return False
+            return False
+        # Just now, unless an exception came before it was given its call.
+        return _hears(hand[0], START)
 
 
 class NativeThreads(Threads):
@@ -192,7 +190,6 @@ def _make_all(calls: _Calls) -> None:
 
 
 def _hears(bell: Bell, timeout: float) -> bool:
-    try:
+    with suppress(BaseException):  # a timer that a run left behind, say: not ours
         return bell.hear(timeout)
-    except BaseException:  # noqa: BLE001 - a timer that a run left behind, say: not ours
-        return False
+    return False
