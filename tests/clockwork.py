@@ -120,6 +120,13 @@ def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -
     eventually(lambda: flight.has_landed)
 
 
+def keeps_a_thread_until(monitor: Monitor, release: threading.Event) -> None:
+    """Let a run be written off that has its verdict, and then end what it has left behind."""
+    eventually(lambda: lane_of(monitor)._hung)
+    release.set()
+    eventually(lambda: not lane_of(monitor)._hung)
+
+
 def begin(monitor: Monitor, key: str | None = None) -> Flight:
     """Start a run for this key, and wait for nothing."""
     lane = lane_of(monitor)

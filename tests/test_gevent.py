@@ -16,7 +16,7 @@ import pytest
 from flask_connector_health import ConnectorHealth, ProbeResult, Status
 from flask_connector_health.engine.threads import NativeThreads, Threads
 
-from .clockwork import PATIENCE, engine_of, engine_threads, eventually, lane_of
+from .clockwork import PATIENCE, engine_of, engine_threads, eventually, keeps_a_thread_until
 from .conftest import MakeApp
 from .test_processes import run as run_script
 
@@ -185,9 +185,7 @@ def test_what_goes_on_after_a_verdict_keeps_its_slot(
     monitor = engine_of(make_app(DEADLINE=PATIENCE))
 
     assert monitor.report().available
-    eventually(lambda: lane_of(monitor)._hung)
-    release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
+    keeps_a_thread_until(monitor, release)
 
 
 def test_without_a_native_thread_a_probe_is_not_run(

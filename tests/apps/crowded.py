@@ -9,8 +9,9 @@ import time
 
 from flask import Flask
 
-from flask_connector_health import ConnectorHealth, allow_any_organization
+from flask_connector_health import ConnectorHealth
 
+from .config import CONFIG
 from .timed import timed
 
 SECONDS = 0.2
@@ -40,11 +41,7 @@ else:
 
 def create_app() -> Flask:
     app = Flask(__name__)
-    app.config.from_mapping(
-        CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
-        CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: token == "good-token",
-        CONNECTOR_HEALTH_AUTHORIZE=allow_any_organization,
-    )
+    app.config.from_mapping(CONFIG)
     app.register_blueprint(health)
     app.wsgi_app = timed(app.wsgi_app)  # type: ignore[assignment]
     return app

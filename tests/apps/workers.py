@@ -13,8 +13,9 @@ import time
 
 from flask import Flask
 
-from flask_connector_health import ConnectorHealth, allow_any_organization
+from flask_connector_health import ConnectorHealth
 
+from .config import CONFIG
 from .hangs import Hang, kinds
 from .timed import timed
 
@@ -44,9 +45,7 @@ def tenant(organization_id: str) -> bool:
 def create_app() -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(
-        CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
-        CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: token == "good-token",
-        CONNECTOR_HEALTH_AUTHORIZE=allow_any_organization,
+        CONFIG,
         CONNECTOR_HEALTH_DEADLINE=DEADLINE,
         CONNECTOR_HEALTH_TTL=TTL,
         CONNECTOR_HEALTH_MAX_STALE=MAX_STALE,
