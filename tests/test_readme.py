@@ -330,6 +330,7 @@ def test_the_first_command_serves_the_example_app_as_the_session_shows(
 
 
 @pytest.mark.clients
+@pytest.mark.soak
 def test_the_second_command_runs_the_tests(checkout: pathlib.Path) -> None:
     # One file of them: this very run is what proves the rest.
     printed = typed(BLOCKS["test"], checkout, PYTEST_ADDOPTS="tests/test_contract.py")
@@ -338,6 +339,7 @@ def test_the_second_command_runs_the_tests(checkout: pathlib.Path) -> None:
 
 
 @pytest.mark.clients
+@pytest.mark.soak
 def test_the_benchmark_installs_what_it_compares_with(checkout: pathlib.Path) -> None:
     # What this test run has installed is there already; the rest goes where it hurts nobody.
     if not (checkout / ".venv").exists():
