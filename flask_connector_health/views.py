@@ -1,95 +1,22 @@
-"""The two routes: from a report to bytes and headers, and from a refusal to the envelope."""
+"""The views of the two routes."""
 
 from __future__ import annotations
 
-import re
 import typing as t
-import uuid
-from datetime import UTC, datetime
-from types import MappingProxyType
 
-from flask import Response, request
-from werkzeug.datastructures import Headers
+from flask import Response
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
-from .auth import CHALLENGE, Guard
+from .auth import Guard
 from .engine.monitor import Monitor
-from .model import Report, Status
-from .schemas import ErrorSchema, HealthSchema
+from .responses import HealthResponse, Responses
 from .settings import Settings
 
 SERVICE_RULE = "/knowledge/connectors/health"
 ORGANIZATION_RULE = "/organizations/<organization_id>/knowledge/connectors/health"
 
-# The longest id whatever the pattern says: ids are cache keys and stand in the log.
+# The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
 LONGEST_ID = 255
-
-_PUBLIC = {"Cache-Control": "no-store"}
-_SCOPED = {**_PUBLIC, "Vary": "Authorization, X-API-Key"}
-
-_TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
-
-# What the API calls its refusals: code, message and system message by HTTP code.
-_REFUSALS = {
-    401: (
-        "AUTHENTICATION_REQUIRED",
-        "User authentication required",
-        "Authentication required",
-    ),
-    403: (
-        "ORGANIZATION_ACCESS_DENIED",
-        "You have no access to this organization",
-        "Organization access denied",
-    ),
-    404: (
-        "ORGANIZATION_NOT_FOUND",
-        "This organization does not exist",
-        "Organization not found",
-    ),
-    422: (
-        "VALIDATION_ERROR",
-        "The organization id is malformed",
-        "Validation error",
-    ),
-}
-
-
-# A body, its status line, and all of its headers.
-Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
-
-
-class HealthResponse(Response):
-    """A response of one's own for each request, around a body and headers made beforehand.
-
-    What Werkzeug would work out as it is sent is known already, unless the host made something
-    else of the answer: then this is a response like any other.
-    """
-
-    def __init__(self, body: bytes, status: str, lines: list[tuple[str, str]]) -> None:
-        headers = Headers()
-        headers[:] = lines
-        chunks = [body]
-        super().__init__(chunks, status, headers)
-        self._made = status, lines
-        self._chunks: list[bytes] | None = chunks
-
-    def get_wsgi_headers(self, environ: dict[str, t.Any]) -> Headers:
-        """Take the headers as they are."""
-        if (self.status, [*self.headers]) == self._made:
-            return self.headers
-        return super().get_wsgi_headers(environ)
-
-    def get_app_iter(self, environ: dict[str, t.Any]) -> t.Iterable[bytes]:
-        """Take the body as it is, with nothing to call once it is sent."""
-        is_whole = environ["REQUEST_METHOD"] == "GET" and self.status == self._made[0]
-        if is_whole and self.response is self._chunks:
-            return self._chunks
-        return super().get_app_iter(environ)
-
-    def call_on_close(self, func: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
-        """Have something called once the body is sent, after all."""
-        self._chunks = None
-        return super().call_on_close(func)
 
 
 class Views:
@@ -99,75 +26,24 @@ class Views:
         self._monitor = monitor
         self._guard = guard
         self._pattern = settings.organization_id_pattern
-        self._retry_after = settings.retry_after
-        self._unavailable = settings.unavailable_status_code
-        self._public = self._prebuilt(_PUBLIC)
-        self._scoped = self._prebuilt(_SCOPED)
+        self._responses = Responses(settings)
 
     def service(self, **_: t.Any) -> Response:
         """Answer whether the connector service is available."""
-        return HealthResponse(*self._public[self._monitor.status()])
+        return HealthResponse(*self._responses.public[self._monitor.status()])
 
     def organization(self, organization_id: str, **_: t.Any) -> Response:
-        """Answer whether it is for this organization: authenticate before any work."""
+        """Answer whether it is available for an organization, once the caller may know."""
         try:
             principal = self._guard.authenticate()
             self._validate(organization_id)
             self._guard.authorize(principal, organization_id)
         except HTTPException as error:
             if error.response is not None or 300 <= (error.code or 500) < 400:
-                raise  # a response or a redirect of the host's making
-            return self._refusal(error)
-        return HealthResponse(*self._scoped[self._monitor.status(organization_id)])
+                raise  # the host has made a response or a redirect of its own
+            return self._responses.refusal(error)
+        return HealthResponse(*self._responses.scoped[self._monitor.status(organization_id)])
 
     def _validate(self, organization_id: str) -> None:
         if len(organization_id) > LONGEST_ID or not self._pattern.fullmatch(organization_id):
             raise UnprocessableEntity
-
-    def _prebuilt(self, headers: dict[str, str]) -> dict[Status, Prebuilt]:
-        schema = HealthSchema()
-        prebuilt = {}
-        for status in Status:
-            body = schema.dumps(Report(status, MappingProxyType({}))).encode()
-            code = 200 if status.available else self._unavailable
-            response = self._respond(body, code, headers)
-            prebuilt[status] = body, response.status, list(response.headers)
-        return prebuilt
-
-    def _refusal(self, error: HTTPException) -> Response:
-        # A refusal must never read as a success, whatever was raised.
-        code = error.code if error.code and error.code >= 400 else 500
-        body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
-        headers = Headers(_SCOPED)
-        for name, value in error.get_headers(request.environ):
-            if name.title() not in ("Content-Type", "Content-Length"):
-                headers.add(name, value)
-        if code == 401:
-            headers.setdefault("WWW-Authenticate", CHALLENGE)
-        return self._respond(body.encode(), code, headers)
-
-    def _respond(self, body: bytes, code: int, headers: dict[str, str] | Headers) -> Response:
-        response = Response(body, code, headers, content_type="application/json")
-        if code == 503 and self._retry_after:
-            response.headers.setdefault("Retry-After", str(self._retry_after))
-        return response
-
-
-def _detail(code: int, name: str) -> dict[str, object]:
-    default = (re.sub("[^A-Z]+", "_", name.upper()), name, name)
-    error_code, message, system_message = _REFUSALS.get(code, default)
-    return {
-        "code": error_code,
-        "message": message,
-        "system_message": system_message,
-        "type": "client_error" if code < 500 else "server_error",
-        "status": code,
-        "trace_id": _trace_id(),
-        "timestamp": datetime.now(UTC),
-    }
-
-
-def _trace_id() -> str:
-    """Take over the request's own id where it is a sane one: one search finds both logs."""
-    given = request.headers.get("X-Request-ID", "")
-    return given if _TRACE_ID.fullmatch(given) else uuid.uuid4().hex

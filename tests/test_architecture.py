@@ -39,14 +39,16 @@ LAYERS = {
     "engine.monitor": 8,
     "schemas": 10,
     "auth": 10,
-    "views": 11,
-    "blueprint": 12,
-    "": 13,
+    "responses": 11,
+    "views": 12,
+    "blueprint": 13,
+    "": 14,
 }
 WEB = {"flask", "werkzeug"}
 THIRD_PARTY = {
     "schemas": {"marshmallow"},
     "auth": WEB | {"flask_httpauth"},
+    "responses": WEB,
     "views": WEB,
     "blueprint": WEB,
 }

@@ -1,0 +1,73 @@
+"""Events: what the engine announces, and how an announcement reaches its listeners."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from flask_connector_health.model import Status
+
+from .background import Background
+from .outcome import Outcome
+from .threads import Call
+
+
+class Settled(t.NamedTuple):
+    """A run is settled: it has ended or is overdue, and its probe has a verdict from it.
+
+    :param before: the verdict until then; ``OK`` if there was none.
+    :param verdict: the verdict from then on. A threshold may keep it as it was.
+    :param outcome: what the run came to.
+    """
+
+    probe: str
+    organization_id: str | None
+    before: Status
+    verdict: Status
+    outcome: Outcome
+
+
+class EndedLate(t.NamedTuple):
+    """A run has raised an exception after it was settled."""
+
+    probe: str
+    organization_id: str | None
+    cause: BaseException
+
+
+class NoVerdict(t.NamedTuple):
+    """A request was answered without a verdict of a probe.
+
+    Of a probe that stays without one, this is announced once in a while.
+    """
+
+    probe: str
+    organization_id: str | None
+    reason: str
+
+
+Event: t.TypeAlias = Settled | EndedLate | NoVerdict
+
+# A listener takes an event in the thread that settled the run, and must return at once. Work
+# that may block, such as writing to the log, it returns as a call.
+Listener: t.TypeAlias = Callable[[Event], Call | None]
+
+
+class Announcer:
+    """Hands each event to all listeners.
+
+    :param background: makes the calls that listeners return, in their order.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], background: Background) -> None:
+        self._listeners = listeners
+        self._background = background
+
+    def announce(self, event: Event) -> None:
+        """Announce an event. No listener can fail it, and none makes it wait."""
+        for listener in self._listeners:
+            with suppress(BaseException):  # a listener of the host's may raise anything
+                call = listener(event)
+                if call is not None and not self._background.do(call):
+                    self._background.work()  # the system has no thread: nothing may be lost

@@ -1,0 +1,60 @@
+"""The runner: how one run of a probe is made, whether the probe is sync or async."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import typing as t
+from collections.abc import Callable
+
+from flask_connector_health.probes.policy import Policy
+from flask_connector_health.probes.spec import Probe
+
+from .environment import Environment, leave_child_of, this_process
+from .outcome import Outcome, Reporter, answered, raised
+from .threads import Threads
+
+
+class Runner:
+    """Makes the runs of one probe, each in the thread that asks for it.
+
+    :param pool: threads for what an async probe calls with ``asyncio.to_thread``.
+    """
+
+    def __init__(
+        self, probe: Probe, policy: Policy, environment: Environment, pool: Threads
+    ) -> None:
+        self.probe = probe
+        self.policy = policy
+        self._environment = environment
+        self._pool = pool
+
+    def run(self, organization_id: str | None, report: Reporter) -> None:
+        """Run the probe, report the outcome, and return when all that it has started has ended.
+
+        A run sees an empty context, and in it an app context that is torn down in the same
+        thread, after all that the run has started. Whatever the probe raises is an outcome.
+
+        :param report: takes the outcome, or a text that says why the probe could not be run.
+            It takes ``None`` at the end if it had the outcome before.
+        """
+        # The outcome has no variable: with the frames of its exception it would be a cycle.
+        report(contextvars.Context().run(self._made, organization_id, report))
+
+    def _made(self, organization_id: str | None, report: Reporter) -> Outcome | str | None:
+        call: Callable[..., t.Any] = self.probe.call
+        arguments = [organization_id] if self.probe.scope == "organization" else []
+        process = this_process()
+        try:
+            with self._environment.open_context():
+                try:
+                    answer = call(*arguments)
+                finally:
+                    leave_child_of(process)
+                if not inspect.isawaitable(answer):
+                    return answered(answer)
+                from .coroutines import drive  # at the first run that needs asyncio
+
+                return drive(answer, self.policy.timeout, self._pool, report)
+        except BaseException as error:  # noqa: BLE001 - even SystemExit ends this run alone
+            return raised(error)

@@ -1,0 +1,127 @@
+"""Slots: how many runs of a probe may go on at once, and how many it needs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+# Runs that may wait for others to end. More of them would only take memory.
+QUEUE = 1_000
+
+# Threads that may hang in runs of the service, or of one organization.
+HUNG_IN_SERVICE = 4
+HUNG_IN_ORGANIZATION = 2
+
+# Seconds over which the runs that are asked for are counted.
+WINDOW = 5.0
+
+# How much the last run counts in the average duration of a run.
+WEIGHT = 0.1
+
+# More slots than the average needs, since runs do not come evenly.
+SPARE = 1.5
+
+_ALL_HUNG = (
+    "{} of its runs hang, and no more may, so it cannot be run; give the client that it uses a"
+    " timeout"
+)
+_KEY_HUNG = (
+    "{} earlier runs of it hang{}, so it is not run again before one of them ends; give the"
+    " client that it uses a timeout"
+)
+
+
+class Slots:
+    """Counts a probe's runs, those that hang, and those that are asked for.
+
+    As many threads as there are slots may hang; each hung thread beyond that takes a slot. The
+    lane calls every method under its lock. Times are monotonic seconds.
+
+    :param limit: how many slots there are.
+    :param deadline: a request's limit in seconds. A run that would begin later is refused.
+    """
+
+    def __init__(self, limit: int, deadline: float) -> None:
+        self._limit = limit
+        self._deadline = deadline
+        self._running = 0
+        self.hung: Counter[str | None] = Counter()  # threads, by organization
+        self.free = limit  # slots that no run has
+        self._since = -math.inf
+        self._asked = 0
+        self._rate = 0.0
+        self._mean = 0.0
+
+    @property
+    def capacity(self) -> int:
+        """How many runs may go on at once, now that some threads hang."""
+        return min(self._limit, 2 * self._limit - self.hung.total())
+
+    def take(self) -> None:
+        """Give a run a slot."""
+        self._running += 1
+        self.free -= 1
+
+    def give_back(self) -> None:
+        """Take the slot of a run that has ended."""
+        self._running -= 1
+        self._count()
+
+    def write_off(self, organization_id: str | None) -> None:
+        """Take the slot of a run whose thread hangs."""
+        self.hung[organization_id] += 1
+        self.give_back()
+
+    def return_from(self, organization_id: str | None) -> None:
+        """Count one hung thread less."""
+        self.hung -= Counter([organization_id])  # this forgets keys that have none left
+        self._count()
+
+    def admit(self, organization_id: str | None, queued: int, now: float) -> str | None:
+        """Count a run that is asked for; return the reason if it must be refused.
+
+        :param queued: how many runs wait before it.
+        """
+        self._ask(now)
+        hung, is_service = self.hung[organization_id], organization_id is None
+        most = HUNG_IN_SERVICE if is_service else HUNG_IN_ORGANIZATION
+        if hung >= min(most, self._limit):
+            return _KEY_HUNG.format(hung, "" if is_service else " for this organization")
+        ahead = queued + 1 - self.free
+        if ahead <= 0:
+            return None
+        if self.capacity < 1:
+            return self.all_hung()
+        wait = ahead * self._mean / self.capacity
+        return self.explained(now) if ahead > QUEUE or wait > self._deadline else None
+
+    def took(self, seconds: float) -> None:
+        """Take note of how long a run took."""
+        self._mean += (seconds - self._mean) * (WEIGHT if self._mean else 1.0)
+
+    def all_hung(self) -> str:
+        """Say that so many threads hang that none is left for a run."""
+        return _ALL_HUNG.format(self.hung.total())
+
+    def explained(self, now: float) -> str:
+        """Say how many runs a second are needed and possible, and which number to raise."""
+        needed = max(self._rate, self._asked / max(now - self._since, 1.0))
+        wanted = max(math.ceil(needed * self._mean * SPARE), self.capacity + 1)
+        possible = "none has ended yet"
+        if self._mean:
+            possible = f"can have {self.capacity / self._mean:.3g}, at {self._mean:.2g} s each"
+        return (
+            f"its slots ({self.capacity}) are all taken: it needs about {needed:.3g} runs a"
+            f" second and {possible}; raise its slots or CONNECTOR_HEALTH_SLOTS to {wanted},"
+            " raise its ttl, or make it faster"
+        )
+
+    def _ask(self, now: float) -> None:
+        spent = now - self._since
+        if spent >= WINDOW:
+            self._rate = self._asked / spent
+            self._since, self._asked = now, 0
+        self._asked += 1
+
+    def _count(self) -> None:
+        self.free = self.capacity - self._running

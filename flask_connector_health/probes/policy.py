@@ -1,0 +1,50 @@
+"""A probe's policy: its timing and thresholds, with the settings filled in."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, fields
+
+from flask_connector_health.model import Status
+from flask_connector_health.settings import Settings
+
+from .spec import Probe
+
+# Seconds for which results count as consecutive at least, even if they may be served for less.
+MEMORY = 60.0
+
+# The part of a TTL that jitter may take off, so that runs that began together drift apart.
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A probe's options; for those that it leaves out, the settings. Times are seconds."""
+
+    timeout: float
+    ttl: float
+    failure_ttl: float
+    max_stale: float
+    failure_threshold: int
+    recovery_threshold: int
+    slots: int
+
+    @classmethod
+    def of(cls, probe: Probe, settings: Settings) -> Policy:
+        """Take each option from the probe, else from the settings."""
+        options: dict[str, t.Any] = {}
+        for field in fields(cls):
+            own = getattr(probe, field.name)
+            options[field.name] = getattr(settings, field.name) if own is None else own
+        return cls(**options)
+
+    def lifetime(self, status: Status, at: float, *, jitter: float) -> tuple[float, float]:
+        """Say until when a run's result is fresh, and until when it may be served at all.
+
+        :param at: when the run ended.
+        :param jitter: from 0 to 1, how much of the jitter applies.
+        """
+        ttl = self.ttl if status.available else min(self.ttl, self.failure_ttl)
+        fresh = at + ttl * (1.0 - JITTER * jitter)
+        # Without a TTL, no later request is answered with it.
+        return fresh, fresh + self.max_stale if self.ttl else fresh

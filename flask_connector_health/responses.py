@@ -1,0 +1,143 @@
+"""Responses: the bytes and headers of both routes, and the envelope of a refusal."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import uuid
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from flask import Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from .auth import CHALLENGE
+from .model import Report, Status
+from .schemas import ErrorSchema, HealthSchema
+from .settings import Settings
+
+PUBLIC = {"Cache-Control": "no-store"}
+SCOPED = {**PUBLIC, "Vary": "Authorization, X-API-Key"}
+
+_TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
+
+# What the API calls its refusals: code, message and system message by HTTP code.
+_REFUSALS = {
+    401: (
+        "AUTHENTICATION_REQUIRED",
+        "User authentication required",
+        "Authentication required",
+    ),
+    403: (
+        "ORGANIZATION_ACCESS_DENIED",
+        "You have no access to this organization",
+        "Organization access denied",
+    ),
+    404: (
+        "ORGANIZATION_NOT_FOUND",
+        "This organization does not exist",
+        "Organization not found",
+    ),
+    422: (
+        "VALIDATION_ERROR",
+        "The organization id is malformed",
+        "Validation error",
+    ),
+}
+
+# A body, its status line, and all of its headers.
+Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
+
+
+class HealthResponse(Response):
+    """A new response for each request, around a body and headers that were made beforehand.
+
+    Werkzeug would work those out again as it sends the response. It does so only if the host
+    has changed the response.
+    """
+
+    def __init__(self, body: bytes, status: str, lines: list[tuple[str, str]]) -> None:
+        headers = Headers()
+        headers[:] = lines
+        chunks = [body]
+        super().__init__(chunks, status, headers)
+        self._made = status, lines
+        self._chunks: list[bytes] | None = chunks
+
+    def get_wsgi_headers(self, environ: dict[str, t.Any]) -> Headers:
+        """Give the headers as they were made, unless the host has changed them."""
+        if (self.status, [*self.headers]) == self._made:
+            return self.headers
+        return super().get_wsgi_headers(environ)
+
+    def get_app_iter(self, environ: dict[str, t.Any]) -> t.Iterable[bytes]:
+        """Give the body as it was made, unless the host has changed it."""
+        is_whole = environ["REQUEST_METHOD"] == "GET" and self.status == self._made[0]
+        if is_whole and self.response is self._chunks:
+            return self._chunks
+        return super().get_app_iter(environ)
+
+    def call_on_close(self, func: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
+        """Have a function called once the body is sent."""
+        self._chunks = None  # the body as it was made would not call it, but Werkzeug's does
+        return super().call_on_close(func)
+
+
+class Responses:
+    """The responses of one registration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._retry_after = settings.retry_after
+        self._unavailable = settings.unavailable_status_code
+        self.public = self._prebuilt(PUBLIC)
+        self.scoped = self._prebuilt(SCOPED)
+
+    def refusal(self, error: HTTPException) -> Response:
+        """Put a refusal into the API's envelope, with the headers that the exception sets."""
+        # A refusal must never read as a success, whatever exception the host has raised.
+        code = error.code if error.code and error.code >= 400 else 500
+        body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
+        headers = Headers(SCOPED)
+        for name, value in error.get_headers(request.environ):
+            if name.title() not in ("Content-Type", "Content-Length"):
+                headers.add(name, value)
+        if code == 401:
+            headers.setdefault("WWW-Authenticate", CHALLENGE)
+        return self._respond(body.encode(), code, headers)
+
+    def _prebuilt(self, headers: dict[str, str]) -> dict[Status, Prebuilt]:
+        schema = HealthSchema()
+        prebuilt = {}
+        for status in Status:
+            body = schema.dumps(Report(status, MappingProxyType({}))).encode()
+            code = 200 if status.available else self._unavailable
+            response = self._respond(body, code, headers)
+            prebuilt[status] = body, response.status, list(response.headers)
+        return prebuilt
+
+    def _respond(self, body: bytes, code: int, headers: dict[str, str] | Headers) -> Response:
+        response = Response(body, code, headers, content_type="application/json")
+        if code == 503 and self._retry_after:
+            response.headers.setdefault("Retry-After", str(self._retry_after))
+        return response
+
+
+def _detail(code: int, name: str) -> dict[str, object]:
+    default = (re.sub("[^A-Z]+", "_", name.upper()), name, name)
+    error_code, message, system_message = _REFUSALS.get(code, default)
+    return {
+        "code": error_code,
+        "message": message,
+        "system_message": system_message,
+        "type": "client_error" if code < 500 else "server_error",
+        "status": code,
+        "trace_id": _trace_id(),
+        "timestamp": datetime.now(UTC),
+    }
+
+
+def _trace_id() -> str:
+    """Take over the request's own id if it is a sane one: one search then finds both logs."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _TRACE_ID.fullmatch(given) else uuid.uuid4().hex
