@@ -11,7 +11,9 @@ from flask.blueprints import BlueprintSetupState
 
 from . import checks
 from .auth import Guard
+from .engine.environment import Environment
 from .engine.monitor import Monitor
+from .log import line_of
 from .probes.spec import (
     AVAILABILITY,
     Probe,
@@ -96,7 +98,7 @@ class ConnectorHealth(Blueprint):
         settings = Settings.from_config(app.config)
         guard = Guard(app, settings)
         probes = [*_availability(settings), *self._probes]
-        monitor = Monitor(settings, probes, open_context=app.app_context)
+        monitor = Monitor(settings, probes, Environment(app.app_context), [line_of])
         views = Views(settings, monitor, guard)
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault("connector_health", {})[name] = monitor

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import functools
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @functools.total_ordering
@@ -139,6 +140,19 @@ def judge(
         counts.append(streak)
         judged = level if held else judged
     return judged, (counts[0], counts[1])
+
+
+def aggregate(found: Iterable[tuple[str, bool, ProbeResult]]) -> Report:
+    """Make a report: as bad as the worst result, where a non-critical probe degrades at most.
+
+    :param found: for each probe its name, whether it is critical, and its result.
+    """
+    severity = Status.OK.severity
+    results: dict[str, ProbeResult] = {}
+    for name, critical, result in found:
+        severity = max(severity, weigh(result.status, critical=critical).severity)
+        results[name] = worse(results.get(name, result), result)
+    return Report(STATUSES[severity], MappingProxyType(results))
 
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:

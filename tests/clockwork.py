@@ -10,6 +10,7 @@ from collections.abc import Callable
 from flask import Flask
 
 from flask_connector_health import ProbeResult, Report
+from flask_connector_health.engine import environment
 from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.lane import Lane
 from flask_connector_health.engine.monitor import Monitor
@@ -21,26 +22,26 @@ PATIENCE = 10.0
 T = t.TypeVar("T")
 
 
-class Clock:
+class Clock(environment.Clock):
     """Monotonic seconds that only a test moves, until it is closed and time flies."""
 
     def __init__(self) -> None:
-        self.now = 1_000.0
+        self.time = 1_000.0
         self._closed = False
         self._moved = threading.Condition()
 
-    def __call__(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self.time
 
     def advance(self, seconds: float) -> None:
         with self._moved:
-            self.now += seconds
+            self.time += seconds
             self._moved.notify_all()
 
     def sleep_until(self, until: float) -> None:
         with self._moved:
-            self._moved.wait_for(lambda: self._closed or self.now >= until)
-            self.now = max(self.now, until)
+            self._moved.wait_for(lambda: self._closed or self.time >= until)
+            self.time = max(self.time, until)
 
     def close(self) -> None:
         with self._moved:
@@ -122,15 +123,15 @@ def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -
 
 def keeps_a_thread_until(monitor: Monitor, release: threading.Event) -> None:
     """Let a run be written off that has its verdict, and then end what it has left behind."""
-    eventually(lambda: lane_of(monitor)._hung)
+    eventually(lambda: lane_of(monitor).slots.hung)
     release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
 
 
 def begin(monitor: Monitor, key: str | None = None) -> Flight:
     """Start a run for this key, and wait for nothing."""
     lane = lane_of(monitor)
-    flight = lane.join(key, unless=lambda: False)
+    flight = lane.join(key, lane.settled)
     assert isinstance(flight, Flight)
     lane.call(flight)
     return flight

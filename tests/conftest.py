@@ -16,7 +16,9 @@ from flask import Flask
 
 from flask_connector_health import ConnectorHealth, allow_any_organization
 from flask_connector_health.engine import threads
+from flask_connector_health.engine.environment import Environment
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.log import line_of
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
@@ -130,7 +132,7 @@ def _threads_end_soon() -> Iterator[None]:
 def _log_is_told() -> Iterator[None]:
     yield
     # Or the next test would find its lines: who is about to write one is idle in name.
-    eventually(lambda: not engine_threads("log") and not engine_threads("idle"))
+    eventually(lambda: not engine_threads("events") and not engine_threads("idle"))
 
 
 @pytest.fixture
@@ -145,10 +147,8 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
         return Monitor(
             Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
             probes,
-            open_context=contextlib.nullcontext,
-            clock=clock,
-            sleep_until=clock.sleep_until,
-            jitter=jitter,
+            Environment(contextlib.nullcontext, clock, jitter),
+            [line_of],
         )
 
     yield make

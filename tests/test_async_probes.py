@@ -352,7 +352,7 @@ def test_a_run_past_its_timeout_is_cancelled_and_gives_its_slot_back(
 
     assert result.message.startswith("no answer within its timeout")
     assert cancelled.wait(PATIENCE)
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
     assert drive_in(monitor.report()).message.startswith("no answer within its timeout")
 
 
@@ -419,9 +419,9 @@ def test_whatever_a_run_does_it_hurts_its_own_slot_alone(
     assert monitor.report("org_after").available
     assert before().available
     assert not bad().available
-    eventually(lambda: lane_of(monitor)._hung == {"org_bad": 1})
+    eventually(lambda: lane_of(monitor).slots.hung == {"org_bad": 1})
     release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
     assert sorted(runs) == ["org_after", "org_bad", "org_before"]  # nothing is run twice
 
 
@@ -436,7 +436,7 @@ def test_a_late_run_that_raises_in_the_end_says_so(
 
     monitor = monitor_of(drive, timeout=TIMEOUT)
     assert not monitor.report().available
-    eventually(lambda: lane_of(monitor)._hung)
+    eventually(lambda: lane_of(monitor).slots.hung)
 
     release.set()
 
@@ -589,7 +589,7 @@ def hung_calls(make_app: MakeApp, health: ConnectorHealth) -> Iterator[Monitor]:
     monitor = engine_of(make_app(DEADLINE=PATIENCE))
     yield monitor
     release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
 
 
 @pytest.mark.parametrize("organization_id", ["org_bad", "org_careful", "org_worse"])
@@ -598,7 +598,7 @@ def test_a_run_keeps_its_slot_and_takes_no_others_threads_while_its_calls_hang(
 ) -> None:
     assert not hung_calls.report(organization_id).available
 
-    eventually(lambda: lane_of(hung_calls)._hung == {organization_id: 1})
+    eventually(lambda: lane_of(hung_calls).slots.hung == {organization_id: 1})
     assert hung_calls.report("org_fine").available
 
 
@@ -626,7 +626,7 @@ def test_a_name_server_that_hangs_takes_no_others_threads(
     assert monitor.report("org_fine").available
     assert {report().available for report in hung} == {False}
     release.set()
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
 
 
 def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(

@@ -127,12 +127,14 @@ def test_a_hung_probe_takes_no_more_threads_than_twice_its_slots(
     def ask() -> bool:
         for number in range(9):
             monitor.report(f"org_{number}")
-        return lane_of(monitor, "hung")._hung.total() == 4
+        return lane_of(monitor, "hung").slots.hung.total() == 4
 
     eventually(ask)
 
     assert len(engine_threads("hung")) == 4
-    assert "4 of its runs hang, which is all" in monitor.report("org").results["hung"].message
+    assert (
+        "4 of its runs hang, and no more may" in monitor.report("org").results["hung"].message
+    )
 
 
 def test_an_answer_after_the_timeout_is_a_failure(
@@ -144,7 +146,7 @@ def test_an_answer_after_the_timeout_is_a_failure(
 
     failed = report_of(app).results["late"]
     release.set()
-    eventually(lambda: lane_of(engine_of(app), "late")._hung.total() == 0)
+    eventually(lambda: lane_of(engine_of(app), "late").slots.hung.total() == 0)
 
     assert failed.message.startswith("no answer within its timeout of 0.05 s")
     assert report_of(app).results["late"] == failed
@@ -220,7 +222,7 @@ def test_what_a_failed_run_held_is_let_go_at_once(
         raise OSError("refused")
 
     # The handlers of a test run keep every record, with its exception.
-    monkeypatch.setattr("flask_connector_health.engine.log.logger.disabled", True)
+    monkeypatch.setattr("flask_connector_health.log.logger.disabled", True)
     health.add_probe(leaky, name="leaky")
     app = make_app(DEADLINE=PATIENCE)
 
@@ -371,4 +373,4 @@ def test_one_organization_that_hangs_makes_no_other_late_or_wrong(
         thread.join()
 
     assert wrong == []
-    assert lane_of(monitor, "tenant")._hung == {"org_hung": 2}
+    assert lane_of(monitor, "tenant").slots.hung == {"org_hung": 2}

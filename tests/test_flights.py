@@ -6,6 +6,7 @@ import pytest
 
 from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.record import Record
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
 
@@ -53,11 +54,17 @@ def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
 ) -> None:
     told = Told()
     monitor = make_monitor(drive(told))
-    monitor.report()
     records = monitor._current().service.records
-    seen = iter([None])
     get = records.get
-    monkeypatch.setattr(records, "get", lambda key: next(seen, get(key)))
+
+    def get_just_before_another_run_is_settled(key: str | None) -> Record | None:
+        monkeypatch.setattr(records, "get", get)
+        record = get(key)
+        flight = begin(monitor)
+        eventually(lambda: flight.has_landed)
+        return record
+
+    monkeypatch.setattr(records, "get", get_just_before_another_run_is_settled)
 
     assert monitor.report().available
     assert told.runs == 1

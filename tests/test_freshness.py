@@ -127,7 +127,7 @@ def test_a_clock_that_stands_still_or_goes_back_makes_nothing_older(
     monitor = make_monitor(drive(told))
     monitor.report()
 
-    clock.now -= 500.0
+    clock.time -= 500.0
 
     assert monitor.status() is Status.OK
     assert told.runs == 1

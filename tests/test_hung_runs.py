@@ -96,7 +96,7 @@ def test_a_late_answer_never_replaces_a_newer_one(
 
     gated.let_through()
 
-    eventually(lambda: lane_of(monitor)._hung.total() == 0)
+    eventually(lambda: lane_of(monitor).slots.hung.total() == 0)
     assert monitor.status() is Status.DEGRADED
 
 

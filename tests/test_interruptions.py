@@ -60,19 +60,19 @@ def interrupted(call: Callable[[], object], line: int) -> str:
     return interrupting.where
 
 
-Prepare = Callable[[Monitor], object]
+Prepare = Callable[[Monitor, Clock], object]
 
 
-def warmed(monitor: Monitor) -> None:
+def warmed(monitor: Monitor, clock: Clock) -> None:
     monitor.report("org_a")
 
 
-def refreshed(monitor: Monitor) -> None:
+def refreshed(monitor: Monitor, clock: Clock) -> None:
     monitor.report("org_a")
-    t.cast(Clock, monitor._clock).advance(6.0)  # stale: the next one is a refresh
+    clock.advance(6.0)  # stale: the next one is a refresh
 
 
-@pytest.mark.parametrize("prepare", [lambda monitor: None, warmed, refreshed])
+@pytest.mark.parametrize("prepare", [lambda monitor, clock: None, warmed, refreshed])
 def test_whatever_line_a_caller_is_interrupted_at_the_next_one_is_answered(
     make_monitor: MakeMonitor, clock: Clock, prepare: Prepare
 ) -> None:
@@ -85,7 +85,7 @@ def test_whatever_line_a_caller_is_interrupted_at_the_next_one_is_answered(
             Probe(name="own", call=Told(), scope="organization", ttl=ttl, slots=1),
             DEADLINE=PATIENCE,
         )
-        prepare(monitor)
+        prepare(monitor, clock)
         where = interrupted(lambda monitor=monitor: monitor.report("org_a"), line)  # type: ignore[misc]
         clock.advance(RECALL)
 

@@ -57,7 +57,7 @@ def blocked_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         blocked.set()
         release.wait(PATIENCE)
 
-    monkeypatch.setattr("flask_connector_health.engine.log.logger.log", emit)
+    monkeypatch.setattr("flask_connector_health.log.logger.log", emit)
     yield blocked
     release.set()
 

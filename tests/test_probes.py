@@ -24,8 +24,8 @@ from flask_connector_health import (
     Report,
     Status,
 )
-from flask_connector_health.engine.policy import Policy
 from flask_connector_health.model import UNKNOWN
+from flask_connector_health.probes.policy import Policy
 from flask_connector_health.settings import Settings
 
 from .clockwork import Told, drive, engine_of, engine_threads, eventually
@@ -318,7 +318,7 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
     [line] = caplog.messages
     assert line == (
         f"probe 'drive' is unavailable: it raised {type(error).__name__}: s3cret;"
-        " mend it, or raise ProbeFailed where that is an answer"
+        " mend the probe, or let it raise ProbeFailed if that is its answer"
     )
     assert "Traceback" in caplog.text
 
@@ -426,7 +426,7 @@ def test_the_log_speaks_when_a_verdict_turns_and_not_per_request(
 
     raised = (
         "probe 'drive' is unavailable: it raised RuntimeError: boom;"
-        " mend it, or raise ProbeFailed where that is an answer"
+        " mend the probe, or let it raise ProbeFailed if that is its answer"
     )
     assert told.runs == 15
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [

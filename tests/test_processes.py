@@ -15,7 +15,9 @@ import asyncio, contextlib, logging, os, signal, sys, threading, time, warnings
 logging.disable()
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
+from flask_connector_health.engine.environment import Environment
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.log import line_of
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
@@ -35,7 +37,7 @@ def make(*probes, **changes):
         "AUTHORIZE": lambda principal, organization_id: True, **changes,
     }
     settings = Settings.from_config({f"CONNECTOR_HEALTH_{k}": v for k, v in config.items()})
-    return Monitor(settings, probes, open_context=contextlib.nullcontext)
+    return Monitor(settings, probes, Environment(contextlib.nullcontext), [line_of])
 
 def usual(**changes):
     return make(
@@ -85,7 +87,7 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
         locks = [lane._lock for lane in lanes]
         locks += [s._lock for x in (runtime.service, runtime.organization)
                   for s in x.records._shards]
-        locks += [runtime._watch._background._turn, runtime._log._turn]
+        locks += [runtime._watch._background._turn, runtime._background._turn]
         for lock in locks:
             lock.acquire(blocking=False)  # the watch keeps its own
         print(in_child(lambda: monitor.report("org_a").available), len(locks))
@@ -226,7 +228,7 @@ def test_two_threads_that_come_first_at_once_share_one_runtime(method: str) -> N
         def ask():
             start.wait()
             monitor.{method}("org_a")
-            runtimes.add(monitor._runtime)
+            runtimes.add(monitor._process)
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
@@ -297,7 +299,7 @@ def test_a_run_that_the_exit_leaves_without_a_thread_is_no_alarm() -> None:
             exiting.set()
             while runtime.service.lanes[-1]._flights:
                 time.sleep(0.01)
-            runtime._log.do(logged.set)
+            runtime._background.do(logged.set)
             logged.wait(10)
 
         threading.Thread(target=outlive).start()

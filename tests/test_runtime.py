@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
-import inspect
 import os
 import random
 import threading
@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import pytest
 
-from flask_connector_health.engine import process
-from flask_connector_health.engine.monitor import Monitor
-from flask_connector_health.engine.runtime import Runtime
+from flask_connector_health.engine import environment
+from flask_connector_health.engine.environment import Environment
+from flask_connector_health.engine.process import Process
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import PATIENCE, Gated, Told, drive, eventually, in_background, lane_of
@@ -67,27 +67,27 @@ def test_another_process_begins_anew_with_the_results_of_its_parent(
 def test_a_process_that_has_forked_from_another_is_not_that_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "_forks", process._forks)
-    before = process.this_process()
+    monkeypatch.setattr(environment, "_forks", environment._forks)
+    before = environment.this_process()
 
-    process._count()
+    environment._count_fork()
 
-    assert process.this_process() != before
-    assert process.this_process()[0] == before[0]
+    assert environment.this_process() != before
+    assert environment.this_process()[0] == before[0]
 
 
 def test_who_makes_a_runtime_too_late_takes_the_one_that_was_made(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))
-    make, first = monitor._make_runtime, []
+    make, first = monitor._make_process, []
 
-    def make_late(*arguments: t.Any) -> Runtime:
-        monkeypatch.setattr(monitor, "_make_runtime", make)
+    def make_late(*arguments: t.Any) -> Process:
+        monkeypatch.setattr(monitor, "_make_process", make)
         first.append(monitor._current())
         return make(*arguments)
 
-    monkeypatch.setattr(monitor, "_make_runtime", make_late)
+    monkeypatch.setattr(monitor, "_make_process", make_late)
 
     assert [monitor._current(), monitor._current()] == first * 2
 
@@ -126,7 +126,7 @@ def test_a_forked_child_leaves_before_it_touches_what_is_its_parents(
 
 
 def test_time_is_monotonic_and_chance_is_from_0_to_1() -> None:
-    defaults = inspect.signature(Monitor).parameters
+    defaults = Environment(contextlib.nullcontext)
 
-    assert defaults["clock"].default is time.monotonic
-    assert defaults["jitter"].default is random.random
+    assert defaults.clock.now is time.monotonic
+    assert defaults.jitter is random.random

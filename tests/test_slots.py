@@ -9,11 +9,11 @@ import typing as t
 import pytest
 
 from flask_connector_health import ProbeResult, Status
-from flask_connector_health.engine import lane as lane_module
-from flask_connector_health.engine import runtime
+from flask_connector_health.engine import scope
+from flask_connector_health.engine import slots as slots_module
 from flask_connector_health.engine.lane import Lane
-from flask_connector_health.engine.load import Load
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.slots import Slots
 from flask_connector_health.probes.spec import Probe
 
 from .clockwork import (
@@ -162,7 +162,7 @@ def test_who_hangs_is_run_again_once_a_run_has_ended(
     assert not monitor.report("org_a").available
 
     gated.let_through(3)
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
 
     assert monitor.report("org_a").available
 
@@ -181,7 +181,7 @@ def test_beyond_as_many_as_there_are_slots_a_hung_run_takes_one(
     eventually(lambda: len(lane_of(monitor)._running) == 1)
     assert len(engine_threads("drive")) == 4
     gated.let_through(6)
-    eventually(lambda: not lane_of(monitor)._hung)
+    eventually(lambda: not lane_of(monitor).slots.hung)
 
 
 @pytest.fixture
@@ -198,9 +198,7 @@ def test_when_all_hang_that_may_the_result_and_the_log_say_so(
 ) -> None:
     result = result_of(all_hung.report("org_c"))
 
-    text = (
-        "2 of its runs hang, which is all that may, so it cannot be run; give the client that"
-    )
+    text = "2 of its runs hang, and no more may, so it cannot be run; give the client that"
     assert result.message.startswith(text)
     assert result.status is Status.UNAVAILABLE
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
@@ -213,7 +211,7 @@ def test_no_capacity_is_neither_kept_nor_logged_as_a_failure(
 ) -> None:
     stranded = all_hung.report("org_c")
     gated.let_through(3)
-    eventually(lambda: not lane_of(all_hung)._hung)
+    eventually(lambda: not lane_of(all_hung).slots.hung)
 
     assert not stranded.available
     assert all_hung.report("org_c").available
@@ -236,7 +234,7 @@ def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
 
     clock.advance(5.0)
 
-    assert result_of(waiting()).message.startswith("2 of its runs hang, which is all that may")
+    assert result_of(waiting()).message.startswith("2 of its runs hang, and no more may")
     assert gated.runs == 2
 
 
@@ -305,23 +303,23 @@ def test_who_waited_for_a_slot_in_vain_is_told_so(
 
 
 def test_a_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
-    load = Load()
+    slots = Slots(1, deadline=PATIENCE)
     for _ in range(100):
-        load.ask(clock())
+        slots.admit(None, 0, clock.now())
         clock.advance(0.1)
 
-    assert "needs about 10 runs a second" in load.explained(clock(), 1)
+    assert "needs about 10 runs a second" in slots.explained(clock.now())
 
 
 def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
     make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_module, "QUEUE", 1)
+    monkeypatch.setattr(slots_module, "QUEUE", 1)
     monitor = make_monitor(drive(gated, scope="organization", slots=20))
     monkeypatch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
 
     flights = [begin(monitor, f"org_{number}") for number in range(21)]
-    refused = lane_of(monitor).join("org_too_many", unless=lambda: False)
+    refused = lane_of(monitor).join("org_too_many", 0)
 
     assert not [flight for flight in flights if flight.has_landed]
     assert refused is not None
@@ -331,16 +329,16 @@ def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
 # What must not cost a slot
 
 
-@pytest.mark.parametrize("part", ["_execute", "_settle"])
+@pytest.mark.parametrize(("part", "method"), [("_runner", "run"), ("_keeper", "settle")])
 def test_what_must_not_raise_costs_no_slot_when_it_does(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch, part: str
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch, part: str, method: str
 ) -> None:
     def out_of_memory(*arguments: object) -> t.NoReturn:
         raise MemoryError
 
     monitor = make_monitor(drive(Told(), slots=1, ttl=0), DEADLINE=PATIENCE)
     with monkeypatch.context() as patch:
-        patch.setattr(lane_of(monitor), part, out_of_memory)
+        patch.setattr(getattr(lane_of(monitor), part), method, out_of_memory)
         found = [monitor.report().available for _ in range(3)]
 
     assert found == [False] * 3
@@ -354,7 +352,7 @@ def test_runs_that_take_no_time_are_made_by_one_thread(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without those who help it on a slow machine.
-    monkeypatch.setattr(runtime, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(scope, "PATIENCE", PATIENCE)
     monkeypatch.setattr(Lane, "look", lambda lane: None)
     seen = set()
 

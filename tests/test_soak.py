@@ -21,7 +21,7 @@ import pytest
 from flask import Flask
 
 from flask_connector_health import ConnectorHealth, Report
-from flask_connector_health.engine.lane import HUNG_IN_ORGANIZATION, HUNG_IN_SERVICE
+from flask_connector_health.engine.slots import HUNG_IN_ORGANIZATION, HUNG_IN_SERVICE
 
 from .apps.hangs import Hang
 from .apps.timed import timed

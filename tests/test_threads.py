@@ -226,7 +226,7 @@ def test_a_thread_that_was_refused_is_asked_for_without_another_request(
     eventually(lambda: engine_threads("watch"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refusing(threading.Event()))
-        flight = lane_of(monitor).join(None, unless=lambda: False)
+        flight = lane_of(monitor).join(None, 0)
         assert flight is not None
         lane_of(monitor).call(flight)
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Status
 from flask_connector_health.engine.outcome import Outcome
-from flask_connector_health.engine.policy import MEMORY, Policy
 from flask_connector_health.engine.record import Entry, result_of, succeed
 from flask_connector_health.model import STATUSES, judge
+from flask_connector_health.probes.policy import MEMORY, Policy
 
 from .clockwork import Told, engine_of
 from .conftest import PUBLIC, MakeApp

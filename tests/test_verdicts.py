@@ -153,7 +153,7 @@ def test_a_fresh_scope_costs_one_look_whatever_its_probes(
             lane._lock.acquire()  # nobody needs a lane
         monkeypatch.setattr(scope, "records", Reading(scope.records, reads))
     ticks = itertools.count()
-    monkeypatch.setattr(monitor, "_clock", lambda: 1_000.0 + next(ticks) / 1_000)
+    monkeypatch.setattr(monitor, "_now", lambda: 1_000.0 + next(ticks) / 1_000)
 
     assert monitor.status("org_a") is Status.OK
 

@@ -34,7 +34,7 @@ def test_it_starts_no_thread_before_there_is_something_to_look_after(
 
 
 def watching(look: Callable[[], float | None], clock: Clock) -> Watch:
-    return Watch(look, 10.0, threads=Threads(), clock=clock, sleep_until=clock.sleep_until)
+    return Watch(look, 10.0, Threads(), clock)
 
 
 def test_a_look_that_raises_is_not_the_last(clock: Clock) -> None:
@@ -125,7 +125,7 @@ def test_it_looks_again_after_the_shortest_timeout_within_limits(
     sleep_until = clock.sleep_until
 
     def note(until: float) -> None:
-        slept.append(until - clock())
+        slept.append(until - clock.now())
         sleep_until(until)
 
     monkeypatch.setattr(clock, "sleep_until", note)

@@ -1,24 +1,25 @@
-"""What goes on in the background: calls that nobody waits for, and looks at what is overdue."""
+"""The background: calls that nobody waits for, and the watch over what becomes overdue."""
 
 from __future__ import annotations
 
 import contextvars
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
 from . import threads as threads_module
+from .environment import Clock
 from .threads import Call, Threads
 
 
 class Background:
-    """Makes calls in the order in which they came, each in an empty context.
+    """Makes calls one after the other, in their order, each in an empty context.
 
-    :param name: of the thread that does so.
-    :param bound: calls that may wait behind one that blocks; beyond that the oldest are lost.
+    :param name: says what its thread does.
+    :param bound: how many calls may wait behind a call that blocks. Beyond that, the oldest
+        calls are lost.
     """
 
     def __init__(self, name: str, threads: Threads, bound: int) -> None:
@@ -28,13 +29,14 @@ class Background:
         self._turn = threading.Lock()
 
     def do(self, call: Call) -> bool:
-        """Have a call made soon; say whether there is a thread that will."""
+        """Have a call made soon, in another thread; return whether there is a thread for it."""
         self._calls.append(call)
         return self._turn.locked() or self._threads.run(self._name, self.work)
 
     def work(self) -> None:
-        """Make all calls that wait, unless another thread is at it."""
-        # Again after the turn: who came just before its end counted on it.
+        """Make all calls that wait, unless another thread is making them."""
+        # The outer loop looks again after the turn: a call that came just before its end has
+        # started no thread.
         while self._calls and self._turn.acquire(blocking=False):
             try:
                 while self._calls:
@@ -43,59 +45,52 @@ class Background:
                 self._turn.release()
 
     def _make_one(self) -> None:
-        # No variable: what a call speaks of need not live until the next one comes.
-        with suppress(BaseException):  # a log handler of the host's may do anything
+        # The call has no variable, or what it refers to would live until the next call comes.
+        with suppress(BaseException):  # a log handler of the host's may raise anything
             contextvars.Context().run(self._calls.popleft())
 
 
 class Watch:
-    """Calls ``look`` whenever something may be due.
+    """Calls ``look`` whenever a run may have become overdue.
 
-    Nothing has to wake it: what begins after a look is due one ``interval`` later at the
-    earliest, and so is the next look, or before that, when the last one said.
+    Nothing has to wake it. What begins after a look becomes overdue one ``interval`` later at
+    the earliest, and by then the watch has looked again.
 
-    :param look: does what is due, and returns when to look again, in the clock's seconds;
-        ``None`` if there is nothing to look after.
-    :param interval: the shortest time, in seconds, in which anything new can become due.
+    :param look: does what is due, and returns the time by which to look again (monotonic
+        seconds), or ``None`` if there is nothing to look after.
+    :param interval: the shortest time, in seconds, in which anything new can become overdue.
     """
 
     def __init__(
         self,
         look: Callable[[], float | None],
         interval: float,
-        *,
         threads: Threads,
-        clock: Callable[[], float],
-        sleep_until: Callable[[float], object],
+        clock: Clock,
     ) -> None:
         self._look = look
         self._interval = min(interval, threads_module.IDLE)
         self._clock = clock
-        self._sleep_until = sleep_until
         self._background = Background("watch", threads, bound=1)
 
     def attend(self) -> None:
-        """Have what began before this call looked after."""
+        """Make sure that all runs that began before this call are looked after."""
         self._background.do(self._watch)
 
     def _watch(self) -> None:
-        idle_since = self._clock()
+        idle_since = self._clock.now()
         while True:
-            now = self._clock()  # before the look: what begins in the meantime counts from here
+            # The time is read before the look: what begins during the look counts from here.
+            now = self._clock.now()
             due = self._looked()
             if due is not None:
                 idle_since = now
             elif now - idle_since >= threads_module.IDLE:
                 return
             soon = now + self._interval
-            self._sleep_until(soon if due is None else min(soon, due))
+            self._clock.sleep_until(soon if due is None else min(soon, due))
 
     def _looked(self) -> float | None:
-        with suppress(BaseException):  # out of memory, say: the next look may do better
+        with suppress(BaseException):  # out of memory, for example: the next look may succeed
             return self._look()
         return math.inf
-
-
-def sleep_until(until: float) -> None:
-    """Wait until the monotonic clock reads this."""
-    time.sleep(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""How a coroutine is driven: to its end, in an event loop of its own, in its run's thread."""
+"""Coroutines: how an async run is driven, in an event loop of its own, in the run's thread."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from functools import partial
 
 from flask_connector_health.model import Status
 
-from .outcome import ADVICE, Outcome, Report, answered, overdue, raised, text_of
-from .process import leave_child_of, this_process
+from .environment import leave_child_of, this_process
+from .outcome import ADVICE, Outcome, Reporter, answered, overdue, raised, text_of
 from .threads import NO_THREAD, Bell, NativeThreads, Threads, original
 
-# Calls that a run may have in threads at once; others wait.
+# Calls that a run may have in threads at once. Others wait.
 CALLS = 8
 
-# Exceptions, each the reason of the one before, that are looked at.
+# How many exceptions of a chain are looked at.
 CHAIN = 20
 
 _NO_LOOP = (
@@ -38,14 +38,14 @@ _SAYS_SO = re.compile("[Ee]vent loop is closed|different (event )?loop")
 
 
 def drive(
-    awaitable: Awaitable[object], timeout: float, pool: Threads, report: Report
+    awaitable: Awaitable[object], timeout: float, pool: Threads, report: Reporter
 ) -> Outcome | str | None:
-    """Drive it, and all that it starts, to the end; from its timeout on, cancel it.
+    """Drive an awaitable, and all that it starts, to the end. Cancel it at its timeout.
 
-    :param pool: threads for what it calls with ``asyncio.to_thread``. Native ones, where gevent
-        has patched the others, drive the loop as well: two cannot share a thread.
-    :param report: takes the outcome before the end, where something of it goes on.
-    :return: the outcome, unless it was reported; a text says why there is none.
+    :param pool: threads for what the run calls with ``asyncio.to_thread``. Where gevent has
+        patched Python's threads, a native thread of the pool drives the loop as well.
+    :param report: takes the outcome before the end, if something that the run started goes on.
+    :return: the outcome, a text that says why there is none, or ``None`` if it was reported.
     """
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end
     if not isinstance(pool, NativeThreads):
@@ -73,22 +73,22 @@ def drive(
 
 
 class _Drive:
-    """One awaitable on its way."""
+    """Drives one awaitable."""
 
     def __init__(self, awaitable: Awaitable[object], timeout: float, pool: Threads) -> None:
         self._awaitable = awaitable
         self._timeout = timeout
         self._calls = Calls(pool)
-        self._outcomes: deque[Outcome | str] = deque()  # the first is the run's
+        self._outcomes: deque[Outcome | str] = deque()  # the first one is the run's
 
-    def to_its_end(self, report: Report) -> Outcome | str | None:
+    def to_its_end(self, report: Reporter) -> Outcome | str | None:
         main, runner = self._main(report), asyncio.Runner(loop_factory=self._make_loop)
         for step in (partial(runner.run, main), runner.close):
             try:
                 step()
-            except Exception as error:  # noqa: BLE001 - the loop's: the probe's are outcomes
+            except Exception as error:  # noqa: BLE001 - of the loop: the probe's are outcomes
                 self._outcomes.append(_NO_LOOP.format(type(error).__name__, text_of(error)))
-            except BaseException as error:  # noqa: BLE001 - SystemExit of a task it has made
+            except BaseException as error:  # noqa: BLE001 - SystemExit of a task of the run
                 self._outcomes.append(raised(error))
         _close(main)
         _close(self._awaitable)
@@ -96,7 +96,7 @@ class _Drive:
         try:
             return self._outcomes.popleft() if self._outcomes else None
         finally:
-            self._outcomes.clear()  # they lead here by the frames of their exceptions
+            self._outcomes.clear()  # the frames of their exceptions refer to this object
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
         if isinstance(self._calls.pool, NativeThreads):
@@ -112,7 +112,7 @@ class _Drive:
     async def _shut_down(self, timeout: float | None = None) -> None:
         self._calls.shutdown()  # a loop itself would do so in one more thread
 
-    async def _main(self, report: Report) -> None:
+    async def _main(self, report: Reporter) -> None:
         process = this_process()
         awaited = _awaited(self._awaitable, self._timeout)
         self._outcomes.append(self._calls.judged(await awaited))
@@ -122,12 +122,12 @@ class _Drive:
 
 
 async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:
-    # Nothing here leads to the outcome: with its exception's frames it would be a cycle.
+    # The outcome has no variable: with the frames of its exception it would be a cycle.
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
             return answered(await awaitable)
-    except BaseException as error:  # noqa: BLE001 - even SystemExit is only the probe's
+    except BaseException as error:  # noqa: BLE001 - even SystemExit ends this run alone
         if isinstance(error, TimeoutError) and limit.expired():
             return overdue(timeout)
         return raised(error, _OTHER_LOOP if _misses_its_loop(error) else ADVICE)
@@ -135,7 +135,7 @@ async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:
 
 def _close(awaitable: Awaitable[object]) -> None:
     if inspect.iscoroutine(awaitable):
-        with suppress(BaseException):  # it may do anything, and nobody awaits it any more
+        with suppress(BaseException):  # a coroutine may raise anything when it is closed
             awaitable.close()
 
 
@@ -148,15 +148,16 @@ def _misses_its_loop(error: BaseException | None) -> bool:
 
 
 class Calls(ThreadPoolExecutor):
-    """Runs what one run calls in threads, which belong to that run meanwhile.
+    """The executor of one run's loop: its threads belong to that run meanwhile.
 
-    A loop takes no other kind of executor, but those threads are its own, and joined at exit.
+    A loop takes no other kind of executor than this base class. The base class itself would
+    join its threads at the exit of the process.
 
     :param pool: where the threads come from.
     """
 
     def __init__(self, pool: Threads) -> None:
-        # Nothing of the base class is used: making its queue would cost more than a run.
+        # The base class is not initialized, since its queue would cost more than a run.
         self.pool = pool
         self.begun = 0  # calls that have not ended
         self._guard = pool.make_lock()
@@ -169,9 +170,9 @@ class Calls(ThreadPoolExecutor):
     def submit(
         self, call: Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
     ) -> Future[t.Any]:
-        """Run a call in a thread, as soon as the run may have one more."""
+        """Make a call in a thread, as soon as the run may have one more thread."""
         future: Future[t.Any] = Future()
-        run = contextvars.Context().run  # a thread keeps what an earlier call has set
+        run = contextvars.Context().run  # or the call would see what an earlier one has set
         with self._guard:
             self._waiting.append((future, partial(run, call, *args, **kwargs)))
             if self._hands == CALLS:
@@ -187,18 +188,18 @@ class Calls(ThreadPoolExecutor):
         return future
 
     def judged(self, outcome: Outcome) -> Outcome | str:
-        """Fail no probe for a thread that the system refused it."""
+        """Let no probe fail because the system refused its run a thread."""
         is_ok = outcome.result.status is Status.OK
         return NO_THREAD if self._is_refused and not is_ok else outcome
 
     def shutdown(self, *args: t.Any, **kwargs: t.Any) -> None:
-        """Let those that have begun end without the loop; the others never begin."""
+        """Drop the calls that have not begun. Those that have begun end without the loop."""
         with self._guard:
             self._is_over = True
             self._waiting.clear()
 
     def wait(self) -> None:
-        """Wait until those that have begun have ended."""
+        """Wait until the calls that have begun have ended."""
         self.shutdown()
         if self.begun:
             self._all_ended.hear()
@@ -215,7 +216,7 @@ class Calls(ThreadPoolExecutor):
                 self.begun += 1
             try:
                 conclude = partial(future.set_result, call())
-            except BaseException as error:  # noqa: BLE001 - for the coroutine that waits
+            except BaseException as error:  # noqa: BLE001 - the coroutine that waits gets it
                 conclude = partial(future.set_exception, error)
             with self._guard:
                 self.begun -= 1

@@ -1,24 +1,30 @@
-"""A flight: the one run of a key that everybody shares who asks for it meanwhile."""
+"""A flight: one run of a key, shared by all requests that ask for the key meanwhile."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flask_connector_health.model import ProbeResult
 
+from .environment import Clock
 from .threads import Bell
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One run of a key, on its way.
+    """One run of a key, from its queueing until it lands. Times are monotonic seconds.
 
-    ``result`` or ``refusal`` is set before it ``has_landed``: the verdict after the run, or why
-    there was none. ``claimed`` is when somebody took its outcome in hand: nobody else may
-    settle it then. It ``lacks_thread`` until one is called for it, and ``called`` is when that
-    was. It is ``due`` one timeout after it ``started``. Times are monotonic seconds.
+    :param called: when a thread was last called for it.
+    :param lacks_thread: whether a thread is to be called for it.
+    :param started: when the run began.
+    :param due: when the run becomes overdue: one timeout after its start.
+    :param claimed: when a thread took the right to settle it. No other thread may then.
+    :param deadline: until when requests wait for it. The first request that waits sets it.
+    :param result: the verdict after the run.
+    :param refusal: why there is no verdict, in place of a result.
+    :param has_landed: whether it has its result or its refusal.
     """
 
     organization_id: str | None
@@ -40,25 +46,30 @@ class Flight:
         return self
 
     def land(self) -> None:
-        """Wake all who wait for it."""
+        """Wake all requests that wait for it."""
         self.has_landed = True
         for bell in self._bells:
             bell.ring()
 
-    def expect(self, until: float) -> None:
-        """Set the deadline: whose request waits first sets it for all who follow."""
-        if self.deadline is None:
-            self.deadline = until
-
-    def wait(self, until: float, clock: Callable[[], float]) -> None:
-        """Wait for its end, at most until its deadline."""
-        until = until if self.deadline is None else min(until, self.deadline)
-        while not self.has_landed and (left := until - clock()) > 0:
-            self.hear(left)
-
     def hear(self, seconds: float) -> None:
-        """Wait for its end for so many real seconds."""
+        """Wait until it lands, at most for so many real seconds."""
         bell = Bell()
         self._bells.append(bell)
-        if not self.has_landed:  # just now: it may have missed this bell
+        if not self.has_landed:  # it may have landed just before the bell was there
             bell.hear(seconds)
+
+
+def expect(flights: Sequence[Flight], until: float) -> None:
+    """Set the deadline of those flights that no request has waited for yet."""
+    for flight in flights:
+        if flight.deadline is None:
+            flight.deadline = until
+
+
+def wait_for(flights: Sequence[Flight], until: float, clock: Clock) -> None:
+    """Wait until all flights have landed, for each at most until its deadline."""
+    # The last usually lands last, so that a single wait does for all.
+    for flight in reversed(flights):
+        end = until if flight.deadline is None else min(until, flight.deadline)
+        while not flight.has_landed and (left := end - clock.now()) > 0:
+            flight.hear(left)

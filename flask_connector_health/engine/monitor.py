@@ -1,97 +1,83 @@
-"""The monitor: a scope's verdict from fresh results, and from runs of what is missing."""
+"""The monitor: what may be asked of the engine, and which process answers."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
-from types import MappingProxyType
 
-from flask_connector_health.model import STATUSES, ProbeResult, Report, Status, weigh, worse
+from flask_connector_health.model import STATUSES, Report, Status
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
-from .background import sleep_until
-from .execution import OpenContext
-from .process import Process, this_process
-from .runtime import Runtime
+from .environment import Environment, ProcessId, this_process
+from .events import Listener
+from .process import Process
+from .record import all_fresh_until, severity_of
 
 
 class Monitor:
     """Answers for the service and for each organization, within the deadline.
 
-    What runs, and what guards it, belongs to one process: a forked child begins anew, with the
-    results that its parent had. Nothing is started before the first question.
+    What runs, and what guards it, belongs to one process. A forked child makes its own, with
+    the results that its parent had. No thread starts before the first question.
 
-    :param open_context: opens an app context; each run has its own, in its own thread.
-    :param clock: monotonic seconds.
-    :param sleep_until: waits until that clock reads a time.
-    :param jitter: from 0 to 1, anew for each result.
+    :param environment: what surrounds the engine, such as the clock.
+    :param listeners: hear of every event.
     """
 
     def __init__(
         self,
         settings: Settings,
         probes: Iterable[Probe],
-        *,
-        open_context: OpenContext,
-        clock: Callable[[], float] = time.monotonic,
-        sleep_until: Callable[[float], object] = sleep_until,
-        jitter: Callable[[], float] = random.random,
+        environment: Environment,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         probes = list(probes)
         self._asks_organizations = any(p.scope == "organization" for p in probes)
-        self._clock = clock
-        self._make_runtime = partial(
-            Runtime,
+        self._now = environment.clock.now
+        self._make_process = partial(
+            Process,
             settings=settings,
             probes=probes,
-            open_context=open_context,
-            clock=clock,
-            sleep_until=sleep_until,
-            jitter=jitter,
+            environment=environment,
+            listeners=listeners,
         )
-        self._runtime: Runtime | None = None
-        self._runtimes: dict[Process, Runtime] = {}
-        # Not as late as the first async run: a child that is forked in the midst of an import
-        # waits for its end for ever.
+        self._process: Process | None = None
+        self._processes: dict[ProcessId, Process] = {}
+        # Imported now and not at the first async run: a child that is forked in the middle of
+        # an import waits for ever for its end.
         from . import coroutines  # noqa: F401
 
     def status(self, organization_id: str | None = None) -> Status:
-        """Give the status alone: of a fresh scope, without a lock or a look at a probe."""
-        runtime = self._runtime  # a parent's, in a forked child: what is fresh there is so here
-        if runtime is not None:
-            now = self._clock()
-            service = runtime.service.records.get(None)
-            if service is not None and now < service[0]:
+        """Give the status alone. If all is fresh, this takes no lock and looks at no probe."""
+        process = self._process  # in a forked child its parent's, whose fresh results hold
+        if process is not None:
+            now = self._now()
+            service = process.service.records.get(None)
+            if service is not None and now < all_fresh_until(service):
                 if organization_id is None or not self._asks_organizations:
-                    return STATUSES[service[1]]
-                own = runtime.organization.records.get(organization_id)
-                if own is not None and now < own[0]:
-                    return STATUSES[max(service[1], own[1])]
+                    return STATUSES[severity_of(service)]
+                own = process.organization.records.get(organization_id)
+                if own is not None and now < all_fresh_until(own):
+                    return STATUSES[max(severity_of(service), severity_of(own))]
         return self.report(organization_id).status
 
     def report(self, organization_id: str | None = None) -> Report:
-        """Give the scope's verdict; the service's is part of every organization's.
+        """Give the scope's verdict. The service's verdict is part of every organization's.
 
-        Fresh results are used as they are. One past its TTL is used too while a run refreshes
-        it, up to ``max_stale``. For what is missing or older, the call waits for a run, at most
-        until the deadline; what has no result then is unknown, and counts as unavailable.
+        Fresh results are used as they are. A result past its TTL is used as well while a run
+        refreshes it, up to ``max_stale``. If a result is missing or older than that, the call
+        waits for a run, at most until the deadline. A probe without a result is unknown then,
+        and counts as unavailable.
         """
-        status = Status.OK
-        results: dict[str, ProbeResult] = {}
-        for lane, result in self._current().results(organization_id):
-            status = max(status, weigh(result.status, critical=lane.probe.critical))
-            results[lane.probe.name] = worse(results.get(lane.probe.name, result), result)
-        return Report(status, MappingProxyType(results))
+        return self._current().report(organization_id)
 
-    def _current(self) -> Runtime:
-        process, runtime = this_process(), self._runtime
-        if runtime is None or runtime.process != process:
-            # No lock: one that came through a fork may be held for ever. Of those who come
-            # here at once, all take the one that was first.
-            made = self._make_runtime(process, runtime)
-            runtime = self._runtimes.setdefault(process, made)
-            self._runtime, self._runtimes = runtime, {process: runtime}
-        return runtime
+    def _current(self) -> Process:
+        name, process = this_process(), self._process
+        if process is None or process.name != name:
+            # No lock: a child might inherit it locked, for ever. If several threads come here
+            # at once, all of them take the object that was registered first.
+            made = self._make_process(name, process)
+            process = self._processes.setdefault(name, made)
+            self._process, self._processes = process, {name: process}
+        return process

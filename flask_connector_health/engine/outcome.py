@@ -1,4 +1,4 @@
-"""What one run of a probe came to."""
+"""An outcome: what one run of a probe came to."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import suppress
 from flask_connector_health.errors import ProbeDegraded, ProbeFailed
 from flask_connector_health.model import ProbeResult, Status, interpret, worse
 
-# Characters of a message that are kept, for each probe of each organization.
+# How many characters of a message are kept, for each probe of each organization.
 MESSAGE = 1_000
 
-ADVICE = "mend it, or raise ProbeFailed where that is an answer"
+ADVICE = "mend the probe, or let it raise ProbeFailed if that is its answer"
 
 
 class Outcome(t.NamedTuple):
@@ -24,12 +24,13 @@ class Outcome(t.NamedTuple):
     advice: str = ADVICE
 
 
-# Takes what a run came to, or a text that says why it could not be made; ``None`` is neither.
-Report: t.TypeAlias = Callable[[Outcome | str | None], object]
+# Takes an outcome, or a text that says why the probe could not be run, or None if the run had
+# reported its outcome before it ended.
+Reporter: t.TypeAlias = Callable[[Outcome | str | None], object]
 
 
 def answered(answer: object) -> Outcome:
-    """Take a probe's answer; one that is none is a failure that says what to return."""
+    """Turn a probe's answer into an outcome. A value that is no answer is a failure."""
     try:
         result = interpret(answer)
         return Outcome(ProbeResult(result.status, shortened(result.message)))
@@ -38,25 +39,31 @@ def answered(answer: object) -> Outcome:
 
 
 def raised(error: BaseException, advice: str = ADVICE) -> Outcome:
-    """Take what a probe raised: its own words, or a failure whose text is for the log alone."""
-    spoken = _spoken(error)
-    if spoken is not None:
-        return Outcome(spoken)
+    """Turn an exception into an outcome.
+
+    The text of an exception is for the log alone, unless the probe chose it.
+    """
+    chosen = _chosen(error)
+    if chosen is not None:
+        return Outcome(chosen)
     words = "it raised an exception; see the log"
     return Outcome(ProbeResult(Status.UNAVAILABLE, words), error, advice)
 
 
-def _spoken(error: BaseException) -> ProbeResult | None:
-    """Read the words of a probe; of a group of exceptions, the worst, if it has no others."""
+def _chosen(error: BaseException) -> ProbeResult | None:
+    """Read the words that a probe chose, or those of the worst in a group of exceptions.
+
+    A group that holds any other exception as well has no such words.
+    """
     if isinstance(error, ProbeDegraded):
         return ProbeResult(Status.DEGRADED, text_of(error))
     if isinstance(error, ProbeFailed):
         return ProbeResult(Status.UNAVAILABLE, text_of(error))
     if not isinstance(error, BaseExceptionGroup):
         return None
-    spoken = [_spoken(leaf) for leaf in error.exceptions]
-    words = [result for result in spoken if result is not None]
-    return functools.reduce(worse, words) if len(words) == len(spoken) else None
+    results = [_chosen(leaf) for leaf in error.exceptions]
+    words = [result for result in results if result is not None]
+    return functools.reduce(worse, words) if len(words) == len(results) else None
 
 
 def overdue(timeout: float) -> Outcome:
@@ -69,12 +76,12 @@ def overdue(timeout: float) -> Outcome:
 
 
 def shortened(text: str) -> str:
-    """Cut a text that is too long to be kept, and make a plain one of a subclass."""
+    """Cut a text that is too long to be kept, and make a plain ``str`` of a subclass."""
     return str.__getitem__(text, slice(MESSAGE))
 
 
 def text_of(error: BaseException) -> str:
-    """Read an exception's text, even of one that cannot say what it is."""
-    with suppress(BaseException):  # whatever a host's __str__ raises
+    """Read an exception's text, or say that it cannot be read."""
+    with suppress(BaseException):  # an exception's own __str__ may raise anything
         return shortened(str(error))
     return "(its text cannot be read)"

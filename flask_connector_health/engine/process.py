@@ -1,31 +1,119 @@
-"""Which process this is: the number of one that has ended comes again."""
+"""What exists once in each process: the lanes, their records, and the threads."""
 
 from __future__ import annotations
 
-import os
-import typing as t
-from contextlib import suppress
+import math
+from collections.abc import Sequence
 
-Process: t.TypeAlias = tuple[int, int]
+from flask_connector_health.model import UNKNOWN, ProbeResult, Report, Status, aggregate
+from flask_connector_health.probes.policy import Policy
+from flask_connector_health.probes.spec import Probe
+from flask_connector_health.settings import Settings
 
-_forks = 0
+from .background import Background, Watch
+from .environment import Environment, ProcessId
+from .events import Announcer, Listener, NoVerdict
+from .flight import Flight
+from .lane import Lane
+from .record import Entry, Keeper, Records, result_of
+from .runner import Runner
+from .scope import Scope, find_all
+from .slots import Slots
+from .threads import NativeThreads, Threads, is_patched
+
+# Seconds between two announcements that the same probe has no verdict in time.
+LATE_REMINDER = 60.0
+
+# Calls of listeners that may wait behind a call that blocks.
+CALLS = 1_000
+
+# The shortest pause between two looks of the watch, in seconds: a tiny timeout must not spin.
+SHORTEST_LOOK = 0.01
+
+_TOO_SLOW = (
+    "it has no result within the request's deadline of {:g} s; make it faster, or raise"
+    " CONNECTOR_HEALTH_DEADLINE if the clients wait that long"
+)
 
 
-def this_process() -> Process:
-    """Name this process: by its number, and by how often its forebears have forked."""
-    return os.getpid(), _forks
+class Process:
+    """One process's part of the engine. No lock and no thread of it outlives a fork.
 
+    :param parent: the part of the process from which this one was forked. Its results are
+        taken over.
+    """
 
-def leave_child_of(process: Process) -> None:
-    """End this process if a probe forked it: it shares its parent's sockets and pipes."""
-    if this_process() != process:
-        os._exit(0)
+    def __init__(
+        self,
+        name: ProcessId,
+        parent: Process | None,
+        settings: Settings,
+        probes: Sequence[Probe],
+        environment: Environment,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._environment = environment
+        self._clock = environment.clock
+        self._deadline = settings.deadline
+        self._threads = Threads()
+        self._pool = NativeThreads() if is_patched() else self._threads
+        self._background = Background("events", self._threads, CALLS)
+        self._announcer = Announcer(listeners, self._background)
+        shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
+        interval = max(shortest, SHORTEST_LOOK)
+        self._watch = Watch(self._look, interval, self._threads, self._clock)
+        self._warned: dict[Lane, float] = {}
+        self.service = self._scope([p for p in probes if p.scope == "service"], 1)
+        self.organization = self._scope(
+            [p for p in probes if p.scope == "organization"], settings.max_organizations
+        )
+        if parent is not None:
+            self.service.records.inherit(parent.service.records)
+            self.organization.records.inherit(parent.organization.records)
 
+    def _scope(self, probes: Sequence[Probe], bound: int) -> Scope:
+        records = Records(bound, [probe.critical for probe in probes])
+        lanes = []
+        for place, probe in enumerate(probes):
+            policy = Policy.of(probe, self._settings)
+            runner = Runner(probe, policy, self._environment, self._pool)
+            keeper = Keeper(probe, policy, records, place, self._environment, self._announcer)
+            slots = Slots(policy.slots, self._deadline)
+            lanes.append(Lane(runner, keeper, slots, self._threads, self._watch, self._clock))
+        return Scope(lanes, records, self._clock)
 
-def _count() -> None:
-    global _forks  # of the process, and of no app in it
-    _forks += 1
+    def report(self, organization_id: str | None) -> Report:
+        """Report on a scope, after one wait for all runs that are needed."""
+        asked: list[tuple[Scope, str | None]] = [(self.service, None)]
+        if organization_id is not None:
+            asked.append((self.organization, organization_id))
+        until = self._clock.now() + self._deadline
+        found = find_all(asked, until, self._threads, self._clock)
+        return aggregate(
+            [
+                (lane.probe.name, lane.probe.critical, self._result(lane, place))
+                for lane, place in found.items()
+            ]
+        )
 
+    def _result(self, lane: Lane, place: Entry | Flight) -> ProbeResult:
+        if not isinstance(place, Flight):
+            return result_of(place)
+        if place.result is not None:
+            return place.result
+        reason = place.refusal or lane.obstacle(place)
+        self._warn(lane, place.organization_id, reason or _TOO_SLOW.format(self._deadline))
+        return UNKNOWN if reason is None else ProbeResult(Status.UNAVAILABLE, reason)
 
-with suppress(AttributeError):  # on Windows, which has no fork
-    os.register_at_fork(after_in_child=_count)
+    def _warn(self, lane: Lane, organization_id: str | None, reason: str) -> None:
+        now = self._clock.now()
+        if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
+            self._warned[lane] = now
+            self._announcer.announce(NoVerdict(lane.probe.name, organization_id, reason))
+
+    def _look(self) -> float | None:
+        lanes = self.service.lanes + self.organization.lanes
+        dues = [due for lane in lanes if (due := lane.look()) is not None]
+        return min(dues, default=None)

@@ -1,76 +1,181 @@
-"""What is kept of a scope: tuples of atoms, which the garbage collector need not walk."""
+"""A record: what is kept of a scope. And the keeper, which alone writes it.
+
+A record is made of tuples of atoms, which the garbage collector need not walk. Nobody but the
+accessors here knows the order of their fields.
+"""
 
 from __future__ import annotations
 
 import math
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
 
-from flask_connector_health.model import STATUSES, ProbeResult, Status, judge, weigh
+from flask_connector_health.model import STATUSES, ProbeResult, Status, Streaks, judge, weigh
+from flask_connector_health.probes.policy import MEMORY, Policy
+from flask_connector_health.probes.spec import Probe
 
+from .cache import Cache
+from .environment import Environment
+from .events import Announcer, EndedLate, Settled
 from .outcome import Outcome
-from .policy import MEMORY, Policy
 
-# A probe's verdict: severity, message, until when it is fresh, until when it may be served
-# (monotonic seconds), streaks.
+# What is kept of a probe: its verdict's severity and message, until when that is fresh, until
+# when it may be served (monotonic seconds), and its streaks.
 Entry: t.TypeAlias = tuple[int, str, float, float, int, int]
 
-# A scope's: until when all of it is fresh, its severity, and an entry for each of its probes.
+# What is kept of a scope: until when all of it is fresh, the verdict's severity, and for each
+# probe its entry, or None before its first verdict.
 Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...]]
+
+#: Until when an entry is fresh.
+fresh_until: Callable[[Entry], float] = itemgetter(2)
+
+#: Until when an entry may be served while a run refreshes it.
+usable_until: Callable[[Entry], float] = itemgetter(3)
+
+_severity: Callable[[Entry], int] = itemgetter(0)
+_message: Callable[[Entry], str] = itemgetter(1)
+_streaks: Callable[[Entry], Streaks] = itemgetter(4, 5)
+
+#: Until when every entry of a record is fresh.
+all_fresh_until: Callable[[Record], float] = itemgetter(0)
+
+#: The severity of a scope's verdict.
+severity_of: Callable[[Record], int] = itemgetter(1)
+
+#: A record's entries, in the order of the scope's probes.
+entries_of: Callable[[Record], tuple[Entry | None, ...]] = itemgetter(2)
+
+
+def status_of(entry: Entry) -> Status:
+    """Read an entry's status."""
+    return STATUSES[_severity(entry)]
 
 
 def result_of(entry: Entry) -> ProbeResult:
-    """Read an entry's verdict."""
-    return ProbeResult(STATUSES[entry[0]], entry[1])
+    """Read an entry's verdict: its status and its message."""
+    return ProbeResult(STATUSES[_severity(entry)], _message(entry))
 
 
-def fresh_until(entry: Entry) -> float:
-    """Read until when an entry is fresh."""
-    return entry[2]
+def entry_of(
+    status: Status, message: str, until: tuple[float, float], streaks: Streaks
+) -> Entry:
+    """Make an entry. This is the one place where an entry is made.
 
-
-def usable_until(entry: Entry) -> float:
-    """Read until when an entry may be served while a run refreshes it."""
-    return entry[3]
+    :param until: until when it is fresh, and until when it may be served.
+    """
+    return (status.severity, message, *until, *streaks)
 
 
 def succeed(
     previous: Entry | None, outcome: Outcome, policy: Policy, *, at: float, jitter: float
 ) -> Entry:
-    """Make the entry that follows another when a run has ended.
+    """Make the entry that follows another one when a run is settled.
 
-    The first result is the verdict. So is one that comes so long after the other that the two
-    are not consecutive: nothing that old is held up by a threshold.
+    The first result is the verdict. So is a result that comes so long after the previous one
+    that the two are not consecutive: no threshold holds on to something that old.
 
     :param at: when the run ended, or became overdue.
+    :param jitter: from 0 to 1.
     """
     result = outcome.result
     until = policy.lifetime(result.status, at, jitter=jitter)
     if previous is None or at >= max(usable_until(previous), fresh_until(previous) + MEMORY):
-        return (result.status.severity, result.message, *until, 0, 0)
-    severity, message, _, _, *streaks = previous
-    verdict, counts = judge(
+        return entry_of(result.status, result.message, until, (0, 0))
+    before, message = status_of(previous), _message(previous)
+    verdict, streaks = judge(
         result.status,
-        STATUSES[severity],
-        (streaks[0], streaks[1]),
+        before,
+        _streaks(previous),
         failure_threshold=policy.failure_threshold,
         recovery_threshold=policy.recovery_threshold,
     )
     if verdict is result.status:
         message = result.message
-    elif verdict.severity != severity:  # some way towards it
+    elif verdict is not before:  # the verdict has gone a part of the way to the result
         message = ""
-    return (verdict.severity, message, *until, *counts)
+    return entry_of(verdict, message, until, streaks)
 
 
-def compose(entries: Sequence[Entry | None], critical: Sequence[bool]) -> Record:
-    """Make a scope's record: as fresh as its oldest entry, as bad as its worst critical one."""
-    until, severity = math.inf, Status.OK.severity
-    for entry, is_critical in zip(entries, critical, strict=True):
-        if entry is None:
-            until = -math.inf
-            continue
-        until = min(until, fresh_until(entry))
-        status = weigh(STATUSES[entry[0]], critical=is_critical)
-        severity = max(severity, status.severity)
-    return until, severity, tuple(entries)
+class Records(Cache[str | None, Record]):
+    """The records of a scope: the service's, or those of the organizations.
+
+    :param bound: how many there may be at once.
+    :param critical: for each probe of the scope, whether it is critical.
+    """
+
+    def __init__(self, bound: int, critical: Sequence[bool]) -> None:
+        super().__init__(bound)
+        self._critical = critical
+        self.blank: tuple[Entry | None, ...] = (None,) * len(critical)
+
+    def replace(
+        self, key: str | None, place: int, change: Callable[[Entry | None], Entry]
+    ) -> tuple[Entry | None, Entry]:
+        """Replace the entry of one probe; return the entry before, and the new one."""
+
+        def changed(record: Record | None) -> Record:
+            entries = list(self.blank if record is None else entries_of(record))
+            entries[place] = change(entries[place])
+            return self._composed(entries)
+
+        before, after = self.update(key, changed)
+        was = None if before is None else entries_of(before)[place]
+        return was, t.cast(Entry, entries_of(after)[place])
+
+    def _composed(self, entries: Sequence[Entry | None]) -> Record:
+        """Make a record: as fresh as its oldest entry, as bad as its worst critical one."""
+        until, severity = math.inf, Status.OK.severity
+        for entry, critical in zip(entries, self._critical, strict=True):
+            if entry is None:
+                until = -math.inf
+                continue
+            until = min(until, fresh_until(entry))
+            severity = max(severity, weigh(status_of(entry), critical=critical).severity)
+        return until, severity, tuple(entries)
+
+
+class Keeper:
+    """Keeps the verdicts of one probe in its scope's records, and announces them.
+
+    :param place: the probe's place among those of the scope.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        policy: Policy,
+        records: Records,
+        place: int,
+        environment: Environment,
+        announcer: Announcer,
+    ) -> None:
+        self._name = probe.name
+        self._policy = policy
+        self._records = records
+        self._place = place
+        self._environment = environment
+        self._announcer = announcer
+
+    def settle(self, organization_id: str | None, outcome: Outcome, at: float) -> ProbeResult:
+        """Turn a run's outcome into the key's verdict.
+
+        :param at: when the run ended, or became overdue.
+        :return: the verdict.
+        """
+        jitter = self._environment.jitter()
+        change = partial(succeed, outcome=outcome, policy=self._policy, at=at, jitter=jitter)
+        was, entry = self._records.replace(organization_id, self._place, change)
+        before = Status.OK if was is None else status_of(was)
+        result = result_of(entry)
+        self._announcer.announce(
+            Settled(self._name, organization_id, before, result.status, outcome)
+        )
+        return result
+
+    def discard(self, organization_id: str | None, outcome: Outcome | str) -> None:
+        """Take the outcome of a run that was settled without it."""
+        if isinstance(outcome, Outcome) and outcome.cause is not None:
+            self._announcer.announce(EndedLate(self._name, organization_id, outcome.cause))

@@ -1,111 +1,112 @@
-"""A scope: its probes' lanes, and the record of their verdicts."""
+"""A scope: the service or the organizations. And how a request finds what it needs of both."""
 
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
 
-from flask_connector_health.model import ProbeResult, Status
-from flask_connector_health.probes.spec import Probe
-
-from . import log
-from .cache import Cache
-from .flight import Flight
+from .environment import Clock
+from .flight import Flight, expect, wait_for
 from .lane import Lane
-from .outcome import Outcome
-from .record import Entry, Record, compose, fresh_until, result_of, succeed, usable_until
-from .threads import Call
+from .record import Entry, Records, entries_of, fresh_until, usable_until
+from .threads import START, Threads
+
+# Seconds for which a single thread is to begin all runs of a request.
+PATIENCE = 0.001
+
+# What a request finds for each lane: an entry to use, or a flight to wait for.
+Found: t.TypeAlias = dict[Lane, Entry | Flight]
 
 
 class Scope:
-    """The probes of the service, by the key ``None``, or those of each organization.
+    """The lanes of a scope's probes and, in the same order, the entries of its records."""
 
-    :param bound: how many keys may have a record at once.
-    :param make_lane: makes a lane of a probe.
-    :param tell: has a line of the log written, without waiting for it.
-    """
-
-    def __init__(
-        self,
-        probes: Sequence[Probe],
-        bound: int,
-        *,
-        make_lane: Callable[..., Lane],
-        tell: Callable[[Call], object],
-        clock: Callable[[], float],
-        jitter: Callable[[], float],
-    ) -> None:
-        self.records: Cache[str | None, Record] = Cache(bound)
-        self._critical = [probe.critical for probe in probes]
-        self._blank: tuple[Entry | None, ...] = (None,) * len(probes)
-        self._tell = tell
+    def __init__(self, lanes: list[Lane], records: Records, clock: Clock) -> None:
+        self.lanes = lanes
+        self.records = records
         self._clock = clock
-        self._jitter = jitter
-        self.lanes = [
-            make_lane(
-                probe,
-                settle=partial(self._settle, index),
-                discard=partial(self._discard, probe.name),
-            )
-            for index, probe in enumerate(probes)
-        ]
 
-    def find(self, key: str | None, found: Sequence[object] = ()) -> list[ProbeResult | Flight]:
-        """Give each probe's result where it may be used, and the run to wait for otherwise.
+    def find(self, key: str | None, before: Mapping[Lane, Entry | Flight]) -> Found:
+        """Find each probe's entry if it may be used, and the flight to wait for otherwise.
 
-        A result past its TTL may be used while a run refreshes it, up to ``max_stale``.
+        An entry past its TTL may be used while a run refreshes it, up to ``max_stale``.
 
-        :param found: what was given before a wait; its runs stay, its results may be too old.
+        :param before: what was found before a wait. Its flights are kept. Its entries are not,
+            since they may be too old by now, or newer ones may have arrived.
         """
-        entries, now = self._entries(key), self._clock()
-        return [
-            was if isinstance(was, Flight) else self._found(index, key, entry, now)
-            for index, (entry, was) in enumerate(zip_longest(entries, found))
-        ]
+        found: Found = {}
+        while len(found) < len(self.lanes):
+            # Read before the record, so that join() can tell whether the record is out of date.
+            settled = [lane.settled for lane in self.lanes]
+            record, now = self.records.get(key), self._clock.now()
+            entries = self.records.blank if record is None else entries_of(record)
+            for lane, entry, count in zip(self.lanes, entries, settled, strict=True):
+                place = before.get(lane)
+                if not isinstance(place, Flight):
+                    place = self._usable(lane, key, entry, now, count)
+                if place is not None:
+                    found[lane] = place
+        return found
 
-    def _found(
-        self, index: int, key: str | None, entry: Entry | None, now: float
-    ) -> ProbeResult | Flight:
-        lane = self.lanes[index]
-        while entry is None or now >= fresh_until(entry):
-            flight = lane.join(key, unless=partial(self._is_fresh, index, key))
-            if flight is not None:
-                if entry is None or now >= usable_until(entry):
-                    return flight
-                if flight.lacks_thread:
-                    lane.call(flight)
-                break
-            entry, now = self._entries(key)[index], self._clock()
-        return result_of(entry)
+    def _usable(
+        self, lane: Lane, key: str | None, entry: Entry | None, now: float, settled: int
+    ) -> Entry | Flight | None:
+        if entry is not None and now < fresh_until(entry):
+            return entry
+        flight = lane.join(key, settled)
+        if flight is None:  # a run has just been settled: the record is to be read again
+            return None
+        if entry is None or now >= usable_until(entry):
+            return flight
+        if flight.lacks_thread:
+            lane.call(flight)
+        return entry
 
-    def _is_fresh(self, index: int, key: str | None) -> bool:
-        entry = self._entries(key)[index]
-        return entry is not None and self._clock() < fresh_until(entry)
 
-    def _entries(self, key: str | None) -> tuple[Entry | None, ...]:
-        record = self.records.get(key)
-        return self._blank if record is None else record[2]
+def find_all(
+    asked: Sequence[tuple[Scope, str | None]], until: float, threads: Threads, clock: Clock
+) -> Found:
+    """Find what is asked of several scopes, after one wait for all flights that are needed.
 
-    def _settle(self, index: int, flight: Flight, outcome: Outcome, at: float) -> ProbeResult:
-        lane, key = self.lanes[index], flight.organization_id
+    :param asked: the scopes, each with the key of its record.
+    :param until: the request's deadline. By then a flight may not have landed.
+    """
+    found: Found = {}
+    waited: set[Flight] = set()
+    while True:
+        # This looks again after each wait: other entries may be too old by then, or renewed.
+        for scope, key in asked:
+            found.update(scope.find(key, found))
+        flying = {
+            lane: place
+            for lane, place in found.items()
+            if isinstance(place, Flight) and place not in waited
+        }
+        if not flying:
+            return found
+        flights = list(flying.values())
+        expect(flights, until)
+        _begin({k: v for k, v in flying.items() if v.lacks_thread}, until, threads, clock)
+        wait_for(flights, until, clock)
+        waited.update(flights)
 
-        def change(record: Record | None) -> Record:
-            entries = list(self._blank if record is None else record[2])
-            entries[index] = succeed(
-                entries[index], outcome, lane.policy, at=at, jitter=self._jitter()
-            )
-            return compose(entries, self._critical)
 
-        before, record = self.records.update(key, change)
-        result = result_of(t.cast(Entry, record[2][index]))
-        was = None if before is None else before[2][index]
-        if result.status is not (Status.OK if was is None else result_of(was).status):
-            name = lane.probe.name
-            self._tell(partial(log.verdict_turned, name, key, result.status, outcome))
-        return result
+def _begin(lacking: dict[Lane, Flight], until: float, threads: Threads, clock: Clock) -> None:
+    """Begin runs in one thread, and soon after in one thread each.
 
-    def _discard(self, name: str, flight: Flight, outcome: Outcome | str) -> None:
-        if isinstance(outcome, Outcome) and outcome.cause is not None:
-            self._tell(partial(log.ended_late, name, flight.organization_id, outcome.cause))
+    Most runs take less time than it takes to wake a thread.
+    """
+    if not lacking:
+        return
+    works = [lane.work for lane in lacking]
+    calls = [partial(lane.call, flight) for lane, flight in lacking.items()]
+    flights = list(lacking.values())
+    threads.run("runs", lambda: [work() for work in works])
+    for flight in flights:
+        flight.lacks_thread = False
+    for patience in (PATIENCE, START):
+        flights[-1].hear(max(0.0, min(patience, until - clock.now())))
+        if not [flight for flight in flights if flight.started is None]:
+            return
+        threads.run("runs", lambda: [call() for call in calls])

@@ -1,9 +1,8 @@
-"""Threads of the engine's own: none belongs to a request, and none holds up an exit."""
+"""The engine's threads: none belongs to a request, and none holds up the exit of a process."""
 
 from __future__ import annotations
 
 import contextvars
-import functools
 import math
 import sys
 import threading
@@ -13,10 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-# Seconds without anything to do, after which a thread ends.
+# Seconds without a call after which a thread ends.
 IDLE = 10.0
 
-# Seconds after which a thread that was started, and has not begun, is given up.
+# Seconds after which a thread that was started, and has not begun, is no longer expected.
 START = 0.1
 
 NO_THREAD = "the system has no thread for it; raise the limits of the process"
@@ -24,44 +23,29 @@ NO_THREAD = "the system has no thread for it; raise the limits of the process"
 Call: t.TypeAlias = Callable[[], object]
 _Calls: t.TypeAlias = deque[tuple[str, Call]]
 
-M = t.TypeVar("M", bound=Callable[..., t.Any])
-
-
-def locked(method: M) -> M:
-    """Make a method that holds its object's ``_lock`` while it lasts.
-
-    What a signal's handler raises may come at any line: if the end of a ``with`` were one, the
-    lock would never be released there.
-    """
-
-    @functools.wraps(method)
-    def call(self: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        with self._lock: return method(self, *args, **kwargs)  # noqa: E701  # fmt: skip
-
-    return t.cast(M, call)
-
 
 def name_thread(name: str) -> None:
-    """Say what this thread, one of the engine's, does."""
+    """Name this thread of the engine's after what it does."""
     threading.current_thread().name = f"connector-health {name}"
 
 
 def is_patched() -> bool:
     """Tell whether gevent has put greenlets in the place of threads."""
-    # Not imported: who has gevent patch threads has imported it long since.
+    # This imports nothing: an app whose threads gevent has patched has imported it before.
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def original(module: str, name: str) -> t.Any:
-    """Give what a module had by this name before gevent patched it."""
+    """Give the object that a module had under this name before gevent patched it."""
     return sys.modules["gevent.monkey"].get_original(module, name)
 
 
 class Bell:
-    """A bell that anybody may ring, and one thread hears.
+    """A signal from any thread to the one thread that waits for it.
 
-    Unlike an event it has no inner steps between which a signal's handler may raise.
+    A ``threading.Event`` takes several steps to set, and a signal handler may raise between
+    them. A bell takes a single step.
     """
 
     __slots__ = ("_lock",)
@@ -71,36 +55,37 @@ class Bell:
         self._lock.acquire()
 
     def ring(self) -> None:
-        """Wake who waits, or spare the next one the wait."""
-        with suppress(RuntimeError):  # it rings already
+        """Wake the thread that waits, or let its next wait end at once."""
+        with suppress(RuntimeError):  # it has been rung already
             self._lock.release()
 
     def hear(self, timeout: float = -1) -> bool:
-        """Wait until it rings, at most for as many seconds; say whether it did."""
+        """Wait until it rings, at most for so many seconds; return whether it did."""
         return self._lock.acquire(timeout=timeout)
 
 
 class Threads:
-    """Daemon threads, which are made when they are needed, used again, and end when idle.
+    """Daemon threads that start when they are needed, are used again, and end when idle.
 
-    Nobody but the thread that does so takes two steps that must agree, and none counts as
-    alive that is not: an exception in a caller loses a call at most.
+    This is the one way in which the engine has something done soon in another thread. No two
+    steps of a caller must agree with each other, so that an exception between them loses at
+    most that caller's call.
     """
 
     def __init__(self) -> None:
-        self._idle: list[tuple[Bell, _Calls]] = []  # where each hears that it was given a call
-        self._calls: _Calls = deque()  # for threads that are on their way
-        self._started = -math.inf  # when one was started that will start the next
-        self.is_refused = False  # by the system, when a thread was last started
+        self._idle: list[tuple[Bell, _Calls]] = []  # how to give an idle thread a call
+        self._calls: _Calls = deque()  # calls for threads that are starting
+        self._started = -math.inf  # when the thread was started that will start the next one
+        self.is_refused = False  # whether the system refused the last thread
 
     def run(self, name: str, call: Call) -> bool:
-        """Have a call made soon, beside all others; say whether there is a thread for it.
+        """Have a call made soon, beside all others; return whether there is a thread for it.
 
-        A caller starts one thread at most: starting one takes two turns of the interpreter,
-        which last where a probe spins on the CPU.
+        A caller starts one thread at most, and that thread starts the next. Where a probe
+        spins on the CPU, each start of a thread keeps its caller waiting for two turns.
 
-        :param name: says what the thread does, to people who list threads.
-        :param call: raises nothing.
+        :param name: tells people who list the threads what this one does.
+        :param call: must not raise.
         """
         try:
             bell, given = self._idle.pop()
@@ -116,7 +101,7 @@ class Threads:
         return True
 
     def make_lock(self) -> threading.Lock:
-        """Make a lock for what runs in these threads."""
+        """Make a lock for code that runs in these threads."""
         return threading.Lock()
 
     def _hire(self) -> bool:
@@ -125,7 +110,7 @@ class Threads:
             self._started = now
             try:
                 self._start()
-            except Exception:  # noqa: BLE001 - a look or the next caller tries again
+            except Exception:  # noqa: BLE001 - the watch or the next caller tries again
                 self._started, self.is_refused = -math.inf, True
                 return False
             self.is_refused = False
@@ -134,8 +119,8 @@ class Threads:
     def _start(self) -> None:
         name = "connector-health idle"
         thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        # Tracers hand the context of whoever starts a thread on to all that it ever does: that
-        # of a request would file one organization's error under another one's request.
+        # Tracers hand the context of the thread that starts another one on to it. With the
+        # context of a request, the errors of one organization would be filed under another's.
         contextvars.Context().run(thread.start)
 
     def _serve(self) -> None:
@@ -155,15 +140,18 @@ class Threads:
         with suppress(ValueError):
             self._idle.remove(hand)
             return False
-        # Just now, unless an exception came before it was given its call.
+        # A caller has taken it just now. An exception may have kept the caller from its call.
         return _hears(hand[0], START)
 
 
 class NativeThreads(Threads):
-    """Threads that are none of gevent's greenlets: two event loops cannot share a thread."""
+    """Threads of the system's, where gevent has replaced Python's threads by greenlets.
+
+    An event loop needs one: two event loops cannot share a thread.
+    """
 
     def make_lock(self) -> threading.Lock:
-        """Make a lock for what runs in native threads alone."""
+        """Make a lock for code that runs in native threads alone."""
         lock: threading.Lock = original("_thread", "allocate_lock")()
         return lock
 
@@ -172,10 +160,10 @@ class NativeThreads(Threads):
 
     def _serve_and_clean_up(self) -> None:
         self._serve()
-        # Whatever of gevent's is used in a thread gives it a hub, with two files and perhaps
-        # a thread for name look-ups, which nothing else frees.
+        # The first use of gevent in a thread gives it a hub, with two files and perhaps a
+        # thread for name look-ups. Nothing else frees those.
         sys.modules["gevent"].get_hub().destroy(destroy_loop=True)
-        # Nor is Python's stand-in for a thread that it has not started itself.
+        # Nor does anything else free Python's stand-in for a thread that it has not started.
         getattr(threading, "_active", {}).pop(threading.get_ident(), None)
 
 
@@ -185,11 +173,11 @@ def _make_all(calls: _Calls) -> None:
             name, call = calls.popleft()
             name_thread(name)
             call()
-            del call  # what it speaks of need not live until the next one comes
+            del call  # or what it refers to would live until the next call comes
     name_thread("idle")
 
 
 def _hears(bell: Bell, timeout: float) -> bool:
-    with suppress(BaseException):  # a timer that a run left behind, say: not ours
+    with suppress(BaseException):  # an exception of a timer that a run has left behind
         return bell.hear(timeout)
     return False
