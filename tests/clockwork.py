@@ -99,6 +99,10 @@ def engine_of(app: Flask) -> Monitor:
     return monitor
 
 
+def report_of(app: Flask, organization_id: str | None = None) -> Report:
+    return engine_of(app).report(organization_id)
+
+
 def lane_of(monitor: Monitor, name: str = "drive") -> Lane:
     runtime = monitor._current()
     lanes = runtime.service.lanes + runtime.organization.lanes

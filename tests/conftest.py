@@ -8,7 +8,7 @@ import pathlib
 import sys
 import threading
 import typing as t
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import hypothesis
 import pytest
@@ -17,13 +17,14 @@ from flask import Flask
 from flask_connector_health import ConnectorHealth, allow_any_organization
 from flask_connector_health.engine import threads
 from flask_connector_health.engine.environment import Environment
+from flask_connector_health.engine.events import Listener
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.log import line_of
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
 from .clockwork import PATIENCE, Clock, Gated, drive, engine_threads, eventually
-from .servers import EVERY, Server, serving
+from .serving import EVERY, Server, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -36,6 +37,7 @@ sys.path.append(str(ROOT))
 
 PUBLIC = "/v1/knowledge/connectors/health"
 SCOPED = "/v1/organizations/org_xyz789/knowledge/connectors/health"
+OK = b'{"status": "ok", "available": true}'
 BEARER = {"Authorization": "Bearer good-token"}
 API_KEY = {"X-API-Key": "good-key"}
 
@@ -124,7 +126,7 @@ def url() -> Iterator[str]:
 def _threads_end_soon() -> Iterator[None]:
     # All the time: a thread that an earlier test has left may begin to wait at any moment.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "IDLE", 1 / 64)  # exact, so that sums of it are, too
+        patch.setattr(threads, "IDLE", 1 / 256)  # exact, so that sums of it are, too
         yield
 
 
@@ -141,14 +143,17 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
     eventually(lambda: not engine_threads())
 
     def make(
-        *probes: Probe, jitter: Callable[[], float] = lambda: 0.0, **settings: t.Any
+        *probes: Probe,
+        jitter: Callable[[], float] = lambda: 0.0,
+        listeners: Sequence[Listener] = (),
+        **settings: t.Any,
     ) -> Monitor:
         changes = {f"CONNECTOR_HEALTH_{key}": value for key, value in settings.items()}
         return Monitor(
             Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
             probes,
             Environment(contextlib.nullcontext, clock, jitter),
-            [line_of],
+            [line_of, *listeners],
         )
 
     yield make

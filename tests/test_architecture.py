@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+import flask_connector_health.engine
 
 from .conftest import ROOT
 
@@ -91,6 +94,48 @@ def own_module(name: str) -> str:
 
 def test_every_module_has_its_layer() -> None:
     assert set(modules()) == set(LAYERS)
+
+
+# Modules whose tests stand with those of another one.
+TESTED_WITH = {
+    "": "web/test_blueprint",
+    "checks": "web/test_settings",
+    "errors": "engine/test_outcome",
+    "model": "engine/test_record",
+    "probes": "web/test_probes",
+    "probes.policy": "web/test_probes",
+    "probes.spec": "web/test_probes",
+    "engine": "test_architecture",
+    "schemas": "web/test_contract",
+}
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_a_modules_tests_are_where_its_name_says(module: str) -> None:
+    folder, _, name = module.rpartition(".")
+    path = TESTED_WITH.get(module, f"{folder or 'web'}/test_{name}")
+
+    assert (ROOT / "tests" / f"{path}.py").exists()
+
+
+def test_the_engines_story_names_every_room() -> None:
+    story = flask_connector_health.engine.__doc__ or ""
+    rooms = {name.removeprefix("engine.") for name in modules() if name.startswith("engine.")}
+
+    assert set(re.findall(r":mod:`\.(\w+)`", story)) == rooms
+
+
+def test_every_rule_of_the_engine_names_tests_that_exist() -> None:
+    story = flask_connector_health.engine.__doc__ or ""
+    named = re.findall(r"``(\w+/\w+\.py)::(test_\w+)``", story)
+    missing = [
+        (path, test)
+        for path, test in named
+        if f"def {test}(" not in (ROOT / "tests" / path).read_text()
+    ]
+
+    assert len(named) >= 17
+    assert missing == []
 
 
 @pytest.mark.parametrize("module", LAYERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from flask_connector_health.model import Status
 
@@ -67,7 +66,9 @@ class Announcer:
     def announce(self, event: Event) -> None:
         """Announce an event. No listener can fail it, and none makes it wait."""
         for listener in self._listeners:
-            with suppress(BaseException):  # a listener of the host's may raise anything
+            try:
                 call = listener(event)
-                if call is not None and not self._background.do(call):
-                    self._background.work()  # the system has no thread: nothing may be lost
+            except BaseException:  # noqa: BLE001, S112 - a listener may do no harm
+                continue
+            if call is not None and not self._background.do(call):
+                self._background.work()  # the system has no thread, and nothing may be lost

@@ -133,7 +133,8 @@ class Records(Cache[str | None, Record]):
                 until = -math.inf
                 continue
             until = min(until, fresh_until(entry))
-            severity = max(severity, weigh(status_of(entry), critical=critical).severity)
+            status = weigh(STATUSES[_severity(entry)], critical=critical)
+            severity = max(severity, status.severity)
         return until, severity, tuple(entries)
 
 

@@ -1,0 +1,125 @@
+"""Events: every settled run is announced once, and no listener can do harm."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from collections.abc import Callable
+
+import pytest
+
+from flask_connector_health import Status
+from flask_connector_health.engine.events import EndedLate, Event, NoVerdict, Settled
+from tests.clockwork import (
+    Clock,
+    Gated,
+    Told,
+    drive,
+    engine_threads,
+    eventually,
+    hang,
+    in_background,
+    result_of,
+    waited_for,
+)
+from tests.conftest import MakeMonitor
+
+
+@pytest.fixture
+def heard() -> list[Event]:
+    return []
+
+
+def test_every_settled_run_is_announced_with_the_verdict_before_and_after(
+    make_monitor: MakeMonitor, heard: list[Event]
+) -> None:
+    told = Told()
+    probe = drive(told, ttl=0, failure_threshold=2, scope="organization")
+    monitor = make_monitor(probe, listeners=[heard.append])
+
+    for answer in (True, False, False):
+        told.answer = answer
+        in_background(lambda: monitor.report("org_a"))()
+
+    settled = [event for event in heard if isinstance(event, Settled)]
+    assert [(event.probe, event.organization_id) for event in heard] == [("drive", "org_a")] * 3
+    assert [(event.before, event.verdict) for event in settled] == [
+        (Status.OK, Status.OK),
+        (Status.OK, Status.OK),  # one failure of two
+        (Status.OK, Status.UNAVAILABLE),
+    ]
+    assert [event.outcome.result.status for event in settled] == [
+        *(Status.OK, Status.UNAVAILABLE, Status.UNAVAILABLE)
+    ]
+
+
+def test_an_overdue_run_is_announced_once(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, heard: list[Event]
+) -> None:
+    monitor = make_monitor(drive(gated), listeners=[heard.append])
+    hang(monitor, gated, clock)
+
+    gated.let_through()
+    eventually(lambda: not engine_threads("drive"))
+
+    [event] = heard
+    assert isinstance(event, Settled)
+    assert event.verdict is Status.UNAVAILABLE
+
+
+def test_an_exception_after_the_verdict_is_announced(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, heard: list[Event]
+) -> None:
+    error = OSError("reset")
+
+    def late() -> t.NoReturn:
+        gated()
+        raise error
+
+    monitor = make_monitor(drive(late), listeners=[heard.append])
+    hang(monitor, gated, clock)
+
+    gated.let_through()
+
+    eventually(lambda: heard[1:] == [EndedLate("drive", None, error)])
+
+
+def test_an_answer_without_a_verdict_is_announced(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated, heard: list[Event]
+) -> None:
+    monitor = make_monitor(drive(gated), listeners=[heard.append])
+    report = in_background(monitor.report)
+    waited_for(monitor)
+
+    clock.advance(0.05)
+    report()
+
+    [event] = heard
+    assert isinstance(event, NoVerdict)
+    assert event.reason.startswith("it has no result within the request's deadline of 0.05 s")
+
+
+def test_a_listener_that_raises_costs_no_verdict_and_no_other_listener(
+    make_monitor: MakeMonitor, heard: list[Event]
+) -> None:
+    def broken(event: Event) -> t.NoReturn:
+        raise SystemExit
+
+    monitor = make_monitor(drive(Told()), listeners=[broken, heard.append])
+
+    assert result_of(in_background(monitor.report)()).status is Status.OK
+    assert len(heard) == 1
+
+
+def test_a_call_that_a_listener_returns_is_made_in_the_background(
+    make_monitor: MakeMonitor,
+) -> None:
+    made: list[str] = []
+
+    def listener(event: Event) -> Callable[[], object]:
+        return lambda: made.append(threading.current_thread().name)
+
+    monitor = make_monitor(drive(Told()), listeners=[listener])
+    monitor.report()
+
+    eventually(lambda: made == ["connector-health events"])

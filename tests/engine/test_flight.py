@@ -1,0 +1,169 @@
+"""Requests that share a run, and the deadline that holds for all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_connector_health import ProbeResult, Status
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.record import Record
+from flask_connector_health.model import UNKNOWN
+from flask_connector_health.probes.spec import Probe
+from tests.clockwork import (
+    Clock,
+    Gated,
+    Told,
+    begin,
+    drive,
+    eventually,
+    in_background,
+    lane_of,
+    result_of,
+    waited_for,
+)
+from tests.conftest import MakeMonitor
+
+
+def test_requests_at_the_same_time_share_one_run(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+
+    reports = [in_background(monitor.report) for _ in range(20)]
+    gated.let_through()
+
+    assert all(report().available for report in reports)
+    assert gated.runs == 1
+
+
+def test_without_a_ttl_a_run_is_shared_while_it_lasts(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated), TTL=0)
+
+    [flight] = {begin(monitor) for _ in range(5)}
+    gated.let_through()
+
+    eventually(lambda: flight.has_landed)
+    assert gated.runs == 1
+
+
+def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told))
+    records = monitor._current().service.records
+    get = records.get
+
+    def get_just_before_another_run_is_settled(key: str | None) -> Record | None:
+        monkeypatch.setattr(records, "get", get)
+        record = get(key)
+        flight = begin(monitor)
+        eventually(lambda: flight.has_landed)
+        return record
+
+    monkeypatch.setattr(records, "get", get_just_before_another_run_is_settled)
+
+    assert monitor.report().available
+    assert told.runs == 1
+
+
+def test_a_client_that_leaves_cancels_nothing(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    left = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    assert not left().available
+
+    gated.let_through()
+    eventually(lambda: monitor.status() is Status.OK)
+
+    assert gated.runs == 1
+
+
+# Deadlines
+
+
+def test_what_has_no_result_at_the_deadline_is_unknown(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    report = in_background(monitor.report)
+    waited_for(monitor)
+
+    clock.advance(0.05)
+
+    assert result_of(report()) is UNKNOWN
+
+
+def test_several_hung_probes_cost_one_deadline(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    probes = [Probe(name=f"other-{number}", call=gated) for number in range(3)]
+    monitor = make_monitor(drive(gated), *probes)
+    report = in_background(monitor.report)
+    waited_for(monitor)
+
+    clock.advance(0.05)  # once, and never again
+
+    assert list(report().results.values()) == [UNKNOWN] * 4
+
+
+def test_who_comes_later_shares_the_deadline_of_who_came_first(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    first = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    first()
+
+    assert [result_of(monitor.report()) for _ in range(3)] == [UNKNOWN] * 3
+
+
+def test_a_refresh_that_nobody_waited_for_leaves_the_deadline_to_who_does(
+    once_ok: Monitor, clock: Clock, gated: Gated
+) -> None:
+    clock.advance(19.0)
+    once_ok.report()
+    gated.wait_for_start()
+    clock.advance(1.0)  # from here on the old result is not believed
+
+    waiting = in_background(once_ok.report)
+    gated.let_through()
+
+    assert waiting().results["drive"] == ProbeResult(Status.UNAVAILABLE)
+
+
+def test_unknown_is_neither_kept_nor_counted(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    report = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    report()
+
+    assert len(monitor._current().service.records) == 0
+
+
+def test_unknown_is_no_failure_to_a_threshold(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, failure_threshold=2, ttl=0))
+    gated.let_through()
+    assert in_background(monitor.report)().available
+    gated.answer = False
+    report = in_background(monitor.report)
+    waited_for(monitor)
+    clock.advance(0.05)
+    assert result_of(report()) is UNKNOWN
+    [flight] = lane_of(monitor)._flights.values()
+
+    gated.let_through()
+
+    eventually(lambda: flight.has_landed)
+    assert flight.result == ProbeResult(Status.OK)  # one failure of two

@@ -1,0 +1,95 @@
+"""Exceptions of signal handlers, which come at any line of a caller's thread."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+import typing as t
+from collections.abc import Callable
+
+import pytest
+
+from flask_connector_health.engine.lane import RECALL
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.probes.spec import Probe
+from tests.clockwork import PATIENCE, Clock, Told, drive, eventually, lane_of
+from tests.conftest import MakeMonitor
+
+
+class Interrupted(BaseException):
+    """Stand in for what the handler of SIGALRM raises, or Celery's of its soft limit."""
+
+
+class Interrupting:
+    """Raises at the n-th line of the engine's that a thread comes to."""
+
+    def __init__(self, line: int) -> None:
+        self._left = line
+        self.where = ""
+
+    def __call__(self, frame: types.FrameType, event: str, argument: object) -> t.Any:
+        if "flask_connector_health" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            self._left -= 1
+            if self._left == 0:
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                raise Interrupted
+        return self
+
+
+def interrupted(call: Callable[[], object], line: int) -> str:
+    """Make a call in a thread that is interrupted; say where, or nothing if it came through."""
+    interrupting = Interrupting(line)
+
+    def caller() -> None:
+        sys.settrace(interrupting)
+        try:
+            call()
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=caller, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), interrupting.where
+    return interrupting.where
+
+
+Prepare = Callable[[Monitor, Clock], object]
+
+
+def warmed(monitor: Monitor, clock: Clock) -> None:
+    monitor.report("org_a")
+
+
+def refreshed(monitor: Monitor, clock: Clock) -> None:
+    monitor.report("org_a")
+    clock.advance(6.0)  # stale: the next one is a refresh
+
+
+@pytest.mark.parametrize("prepare", [lambda monitor, clock: None, warmed, refreshed])
+def test_after_an_interruption_at_any_line_the_next_is_answered(
+    make_monitor: MakeMonitor, clock: Clock, prepare: Prepare
+) -> None:
+    line, where = 0, "at first"
+    while where:
+        line += 1
+        ttl = 5.0 if prepare is refreshed else 0.0
+        monitor = make_monitor(
+            drive(Told(), ttl=ttl),
+            Probe(name="own", call=Told(), scope="organization", ttl=ttl, slots=1),
+            DEADLINE=PATIENCE,
+        )
+        prepare(monitor, clock)
+        where = interrupted(lambda monitor=monitor: monitor.report("org_a"), line)  # type: ignore[misc]
+        clock.advance(RECALL)
+
+        assert monitor.report("org_a").available, where
+        for name in ("drive", "own"):
+            lane = lane_of(monitor, name)
+            eventually(lambda lane=lane: not lane._flights and not lane._running)  # type: ignore[misc]
+    assert line > 100

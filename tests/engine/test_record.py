@@ -1,0 +1,207 @@
+"""Thresholds count truly consecutive results: by example, and against a model."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_connector_health import ConnectorHealth, ProbeResult, Status
+from flask_connector_health.engine.outcome import Outcome
+from flask_connector_health.engine.record import Entry, result_of, succeed
+from flask_connector_health.model import STATUSES, judge
+from flask_connector_health.probes.policy import MEMORY, Policy
+from flask_connector_health.probes.spec import Probe
+from tests.clockwork import Told, drive, engine_of
+from tests.conftest import PUBLIC, MakeApp, MakeMonitor
+
+OK, DEGRADED, UNAVAILABLE = STATUSES
+
+
+def policy(
+    failure_threshold: int = 1, recovery_threshold: int = 1, max_stale: float = 15.0
+) -> Policy:
+    return Policy(
+        timeout=5.0,
+        ttl=5.0,
+        failure_ttl=1.0,
+        max_stale=max_stale,
+        failure_threshold=failure_threshold,
+        recovery_threshold=recovery_threshold,
+        slots=4,
+    )
+
+
+def verdicts(results: list[Status], failure: int, recovery: int) -> list[Status]:
+    """Run results through the engine's own bookkeeping, a second apart."""
+    entry: Entry | None = None
+    found = []
+    for number, result in enumerate(results):
+        outcome = Outcome(ProbeResult(result))
+        rule = policy(failure, recovery)
+        entry = succeed(entry, outcome, rule, at=float(number), jitter=0.0)
+        found.append(result_of(entry).status)
+    return found
+
+
+def model(results: list[Status], failure: int, recovery: int) -> list[Status]:
+    """Say the same of the whole history: which levels hold, each by its own run of results."""
+    found = []
+    for end in range(1, len(results) + 1):
+        held = [level for level in STATUSES if holds(level, results[:end], failure, recovery)]
+        found.append(max(held))
+    return found
+
+
+def holds(level: Status, results: list[Status], failure: int, recovery: int) -> bool:
+    """Look back for the last time that enough results in a row agreed about this level."""
+    for end in range(len(results), 1, -1):
+        if end >= failure + 1 and all(r >= level for r in results[end - failure : end]):
+            return True
+        if end >= recovery + 1 and all(r < level for r in results[end - recovery : end]):
+            return False
+    return results[0] >= level
+
+
+@given(
+    st.lists(st.sampled_from(STATUSES), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.integers(1, 5),
+)
+def test_verdicts_are_those_of_the_model(
+    results: list[Status], failure: int, recovery: int
+) -> None:
+    assert verdicts(results, failure, recovery) == model(results, failure, recovery)
+
+
+@given(st.lists(st.sampled_from(STATUSES), min_size=1))
+def test_with_thresholds_of_one_the_verdict_is_the_result(results: list[Status]) -> None:
+    assert verdicts(results, 1, 1) == results
+
+
+@given(st.sampled_from(STATUSES), st.sampled_from(STATUSES), st.integers(1, 9))
+def test_a_result_that_agrees_with_the_verdict_starts_the_count_anew(
+    verdict: Status, status: Status, threshold: int
+) -> None:
+    _, streaks = judge(
+        verdict,
+        verdict,
+        (threshold - 1, threshold - 1),
+        failure_threshold=threshold,
+        recovery_threshold=threshold,
+    )
+
+    assert streaks == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([UNAVAILABLE], UNAVAILABLE),  # nothing to hold on to
+        ([OK, UNAVAILABLE, UNAVAILABLE], OK),
+        ([OK, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE], UNAVAILABLE),
+        ([OK, UNAVAILABLE, UNAVAILABLE, OK, UNAVAILABLE, UNAVAILABLE], OK),
+        ([OK, DEGRADED, UNAVAILABLE, UNAVAILABLE], DEGRADED),  # as bad as that three times
+        ([OK, DEGRADED, UNAVAILABLE, UNAVAILABLE, UNAVAILABLE], UNAVAILABLE),
+        ([UNAVAILABLE, OK], UNAVAILABLE),
+        ([UNAVAILABLE, OK, OK], OK),
+        ([UNAVAILABLE, DEGRADED, OK], DEGRADED),  # twice better, but only once as good
+        ([UNAVAILABLE, OK, UNAVAILABLE, OK], UNAVAILABLE),
+    ],
+)
+def test_three_to_fail_and_two_to_recover(results: list[Status], expected: Status) -> None:
+    assert verdicts(results, 3, 2)[-1] is expected
+
+
+@pytest.mark.parametrize(
+    ("max_stale", "gap", "expected"),
+    [
+        (15.0, MEMORY - 1.0, OK),
+        (0.0, MEMORY - 1.0, OK),
+        (15.0, MEMORY, UNAVAILABLE),
+        (90.0, 89.0, OK),
+        (90.0, 90.0, UNAVAILABLE),
+    ],
+)
+def test_results_too_far_apart_are_not_consecutive(
+    max_stale: float, gap: float, expected: Status
+) -> None:
+    rule = policy(failure_threshold=3, max_stale=max_stale)
+    fine, bad = Outcome(ProbeResult(OK)), Outcome(ProbeResult(UNAVAILABLE))
+    first = succeed(None, fine, rule, at=0.0, jitter=0.0)
+
+    then = succeed(first, bad, rule, at=rule.ttl + gap, jitter=0.0)
+
+    assert result_of(then).status is expected
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([(OK, "fine"), (UNAVAILABLE, "refused")], "fine"),
+        ([(OK, "fine"), (UNAVAILABLE, "refused"), (UNAVAILABLE, "gone")], "gone"),
+        ([(OK, "fine"), (OK, "better")], "better"),
+        ([(OK, "fine"), (DEGRADED, "slow"), (UNAVAILABLE, "gone")], ""),
+    ],
+)
+def test_the_words_belong_to_the_verdict(
+    results: list[tuple[Status, str]], message: str
+) -> None:
+    entry: Entry | None = None
+    for at, (status, words) in enumerate(results):
+        outcome = Outcome(ProbeResult(status, words))
+        entry = succeed(entry, outcome, policy(2, 2), at=float(at), jitter=0.0)
+
+    assert entry is not None
+    assert result_of(entry).message == message
+
+
+def test_thresholds_are_kept_for_each_organization(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    told = {"org_a": True, "org_b": False}
+    health.add_probe(
+        lambda organization_id: told[organization_id], name="drive", scope="organization"
+    )
+    app = make_app(TTL=0, FAILURE_THRESHOLD=2)
+    monitor = engine_of(app)
+    for organization_id in told:
+        monitor.report(organization_id)
+
+    told["org_a"] = False
+    found = [monitor.report(organization_id).status for organization_id in ("org_a", "org_b")]
+
+    assert found == [OK, UNAVAILABLE]
+    assert monitor.report("org_a").status is UNAVAILABLE
+
+
+def test_a_probes_own_thresholds_go_before_the_settings(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    told = Told()
+    health.add_probe(told, name="drive", failure_threshold=2, recovery_threshold=3)
+    client = make_app(TTL=0, FAILURE_THRESHOLD=9, RECOVERY_THRESHOLD=9).test_client()
+    client.get(PUBLIC)
+
+    codes = []
+    for answer in (False, False, True, True, True):
+        told.answer = answer
+        codes.append(client.get(PUBLIC).status_code)
+
+    assert codes == [200, 503, 503, 503, 200]
+
+
+def test_what_is_kept_of_a_scope_is_nothing_for_the_garbage_collector_to_walk(
+    make_monitor: MakeMonitor,
+) -> None:
+    monitor = make_monitor(drive(Told(), scope="organization"), Probe(name="x", call=Told()))
+    monitor.report("org_a")
+    runtime = monitor._current()
+
+    for _ in range(3):
+        gc.collect()
+
+    for scope, key in ((runtime.service, None), (runtime.organization, "org_a")):
+        assert not gc.is_tracked(scope.records.get(key))

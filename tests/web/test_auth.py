@@ -1,0 +1,532 @@
+"""Who is let in, who is refused, and that a refused caller starts nothing."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import sys
+import typing as t
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+from flask import Flask, Response, abort, make_response, redirect
+from flask_httpauth import HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth, MultiAuth
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.routing import RequestRedirect
+from werkzeug.test import TestResponse
+
+from flask_connector_health import ConfigurationError, ConnectorHealth
+from tests.conftest import API_KEY, BEARER, SCOPED, MakeApp
+
+CHALLENGE = 'Bearer realm="Authentication Required"'
+FALSY: list[object] = [None, False, "", [], {}, 0, ()]
+WRONG = {"Authorization": "Bearer wrong"}
+
+
+class Account:
+    """A principal that is no plain value."""
+
+
+def ask(app: Flask, headers: dict[str, str] | None = None, path: str = SCOPED) -> TestResponse:
+    return app.test_client().get(path, headers=headers)
+
+
+def error_code(response: TestResponse) -> str:
+    return str(response.get_json()["error"]["code"])
+
+
+def assert_refused(response: TestResponse) -> None:
+    assert response.status_code == 401
+    assert response.headers.getlist("WWW-Authenticate") == [CHALLENGE]
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Vary"] == "Authorization, X-API-Key"
+    assert error_code(response) == "AUTHENTICATION_REQUIRED"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        BEARER,
+        {"Authorization": "bearer good-token"},
+        {"Authorization": "BEARER good-token"},
+        API_KEY,
+        {**BEARER, **API_KEY},
+        {**BEARER, "X-API-Key": "junk"},
+        {**BEARER, "X-API-Key": ""},
+    ],
+)
+def test_a_good_credential_is_let_in(make_app: MakeApp, headers: dict[str, str]) -> None:
+    assert ask(make_app(), headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        WRONG,
+        {"X-API-Key": "wrong"},
+        {"X-API-Key": ""},
+        {**WRONG, **API_KEY},
+        {"Authorization": "", **API_KEY},
+        {"Authorization": "Basic Z29vZC10b2tlbg==", **API_KEY},
+        {"Authorization": "Bearer good-key"},
+        {"X-API-Key": "good-token"},
+    ],
+)
+def test_anything_else_is_refused_alike(make_app: MakeApp, headers: dict[str, str]) -> None:
+    assert_refused(ask(make_app(), headers))
+
+
+def test_a_token_in_the_query_string_is_no_credential(make_app: MakeApp) -> None:
+    query = "?access_token=good-token&token=good-token&api_key=good-key"
+
+    assert_refused(ask(make_app(), path=SCOPED + query))
+
+
+def test_either_verifier_is_enough_alone(make_app: MakeApp) -> None:
+    assert ask(make_app(VERIFY_API_KEY=None), BEARER).status_code == 200
+
+
+def test_without_a_token_verifier_an_authorization_header_still_decides(
+    make_app: MakeApp,
+) -> None:
+    app = make_app(VERIFY_TOKEN=None)
+
+    assert ask(app, API_KEY).status_code == 200
+    assert_refused(ask(app, {**WRONG, **API_KEY}))
+    assert_refused(ask(app, BEARER))
+
+
+@pytest.mark.parametrize("falsy", FALSY, ids=repr)
+@pytest.mark.parametrize("headers", [BEARER, API_KEY], ids=["token", "key"])
+def test_a_falsy_principal_is_refused(
+    make_app: MakeApp, falsy: object, headers: dict[str, str]
+) -> None:
+    app = make_app(VERIFY_TOKEN=lambda token: falsy, VERIFY_API_KEY=lambda key: falsy)
+
+    assert_refused(ask(app, headers))
+
+
+@pytest.mark.parametrize("principal", [True, "ann", 7, {"id": 1}, Account()])
+def test_the_authorizer_is_given_the_principal_itself(
+    make_app: MakeApp, principal: object
+) -> None:
+    authorize = mock.Mock(return_value=True)
+
+    ask(make_app(VERIFY_TOKEN=lambda token: principal, AUTHORIZE=authorize), BEARER)
+
+    authorize.assert_called_once_with(principal, "org_xyz789")
+
+
+@pytest.mark.parametrize("answer", FALSY, ids=repr)
+def test_a_falsy_authorization_is_403(make_app: MakeApp, answer: object) -> None:
+    response = ask(make_app(AUTHORIZE=lambda principal, organization_id: answer), BEARER)
+
+    assert response.status_code == 403
+    assert error_code(response) == "ORGANIZATION_ACCESS_DENIED"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_foreign_and_unknown_organizations_can_look_the_same(make_app: MakeApp) -> None:
+    def may_see(principal: object, organization_id: str) -> bool:
+        if organization_id == "org_unknown":
+            abort(404)
+        return False
+
+    app = make_app(AUTHORIZE=may_see, FOREIGN_ORGANIZATION=404)
+
+    foreign = ask(app, BEARER | {"X-Request-ID": "1"})
+    unknown = ask(
+        app, BEARER | {"X-Request-ID": "1"}, SCOPED.replace("org_xyz789", "org_unknown")
+    )
+    assert foreign.status_code == unknown.status_code == 404
+    assert error_code(foreign) == "ORGANIZATION_NOT_FOUND"
+    foreign_error, unknown_error = (r.get_json()["error"] for r in (foreign, unknown))
+    foreign_error.pop("timestamp")
+    unknown_error.pop("timestamp")
+    assert foreign_error == unknown_error
+    assert foreign.headers == unknown.headers
+
+
+class Calls:
+    """Counts what each step of a scoped request was asked."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def step(self, name: str, answer: t.Any) -> Callable[..., t.Any]:
+        def call(*arguments: object) -> t.Any:
+            self.made.append(name)
+            return answer
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("path", "principal", "granted", "made"),
+    [
+        (SCOPED.replace("org_", "bad_"), None, False, ["verify"]),
+        (SCOPED.replace("org_", "bad_"), "ann", False, ["verify"]),
+        (SCOPED, "ann", False, ["verify", "authorize"]),
+        (SCOPED, "ann", True, ["verify", "authorize", "availability", "probe"]),
+    ],
+    ids=["unauthenticated", "malformed", "unauthorized", "let in"],
+)
+def test_each_step_happens_only_after_the_one_before(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    path: str,
+    principal: object,
+    granted: bool,
+    made: list[str],
+) -> None:
+    calls = Calls()
+    health.add_probe(
+        lambda organization_id: calls.step("probe", True)(), name="drive", scope="organization"
+    )
+    app = make_app(
+        VERIFY_TOKEN=calls.step("verify", principal),
+        AUTHORIZE=calls.step("authorize", granted),
+        AVAILABILITY=lambda: calls.step("availability", True)(),
+    )
+
+    ask(app, BEARER, path)
+
+    assert calls.made[:2] + sorted(calls.made[2:]) == made
+
+
+@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+def test_a_raising_callable_is_the_host_apps_own_500(
+    make_app: MakeApp, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*arguments: object) -> bool:
+        raise RuntimeError("database is away")
+
+    app = make_app(**{key: broken})
+    app.register_error_handler(500, lambda error: ("the host's own page", 500))
+
+    response = ask(app, BEARER)
+
+    assert (response.status_code, response.text) == (500, "the host's own page")
+    assert "Exception on /v1/organizations" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (400, "BAD_REQUEST"),
+        (401, "AUTHENTICATION_REQUIRED"),
+        (403, "ORGANIZATION_ACCESS_DENIED"),
+        (404, "ORGANIZATION_NOT_FOUND"),
+        (418, "I_M_A_TEAPOT"),
+        (422, "VALIDATION_ERROR"),
+        (429, "TOO_MANY_REQUESTS"),
+    ],
+)
+def test_an_abort_is_answered_with_its_code_and_the_envelope(
+    make_app: MakeApp, key: str, code: int, name: str
+) -> None:
+    def refuse(*arguments: object) -> t.NoReturn:
+        abort(code, "words for the log")
+
+    app = make_app(**{key: refuse})
+    app.register_error_handler(code, lambda error: ("the host's own page", code))
+
+    response = ask(app, BEARER)
+
+    assert response.status_code == code
+    assert error_code(response) == name
+    assert response.get_json()["error"]["type"] == "client_error"
+    assert "words for the log" not in response.text
+    assert ("WWW-Authenticate" in response.headers) == (code == 401)
+
+
+def test_an_aborts_own_headers_are_kept(make_app: MakeApp) -> None:
+    def busy(*arguments: object) -> t.NoReturn:
+        raise ServiceUnavailable(retry_after=7)
+
+    response = ask(make_app(AUTHORIZE=busy), BEARER)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
+    assert response.content_type == "application/json"
+    assert response.get_json()["error"]["type"] == "server_error"
+
+
+def test_a_503_of_the_authorizer_says_when_to_retry(make_app: MakeApp) -> None:
+    app = make_app(AUTHORIZE=lambda principal, organization_id: abort(503))
+
+    assert ask(app, BEARER).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("code", [None, 200, 299])
+def test_a_refusal_never_reads_as_a_success(make_app: MakeApp, code: int | None) -> None:
+    class Odd(HTTPException):
+        pass
+
+    Odd.code = code
+
+    def refuse(*arguments: object) -> t.NoReturn:
+        raise Odd("denied")
+
+    response = ask(make_app(AUTHORIZE=refuse), BEARER)
+
+    assert response.status_code == 500
+    assert response.get_json()["error"]["status"] == 500
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: abort(make_response("mine", 302, {"Location": "/login"})),
+        lambda: abort(401, response=make_response("mine", 401, {"Location": "/login"})),
+        lambda: abort(redirect("/login")),
+        lambda: (_ for _ in ()).throw(RequestRedirect("/login")).send(None),
+    ],
+    ids=["response", "refusal", "redirect", "routing"],
+)
+def test_a_response_of_the_hosts_own_making_is_passed_on(
+    make_app: MakeApp, refuse: Callable[[], t.NoReturn]
+) -> None:
+    response = ask(make_app(AUTHORIZE=lambda principal, organization_id: refuse()), BEARER)
+
+    assert response.location == "/login"
+
+
+def test_async_callables_work(make_app: MakeApp) -> None:
+    async def verify(token: str) -> str | None:
+        return {"good-token": "ann"}.get(token)
+
+    async def may_see(principal: str, organization_id: str) -> bool:
+        return organization_id == "org_xyz789"
+
+    app = make_app(VERIFY_TOKEN=verify, AUTHORIZE=may_see)
+
+    assert ask(app, BEARER).status_code == 200
+    assert_refused(ask(app, WRONG))
+    assert ask(app, BEARER, SCOPED.replace("xyz789", "abc123")).status_code == 403
+
+
+def test_an_async_callable_without_flasks_extra_fails_at_registration(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def verify(token: str) -> bool:
+        return True
+
+    monkeypatch.setitem(sys.modules, "asgiref.sync", None)
+
+    with pytest.raises(ConfigurationError, match=r"VERIFY_TOKEN is an async .*flask\[async\]"):
+        make_app(VERIFY_TOKEN=verify)
+
+
+class AsyncVerifier:
+    async def __call__(self, token: str) -> str | None:
+        return {"good-token": "ann"}.get(token)
+
+
+def test_an_object_with_an_async_call_works(make_app: MakeApp) -> None:
+    app = make_app(VERIFY_TOKEN=AsyncVerifier())
+
+    assert ask(app, BEARER).status_code == 200
+    assert_refused(ask(app, WRONG))
+
+
+class Promise:
+    def __await__(self) -> t.Generator[None, None, bool]:
+        yield
+        return False
+
+
+async def refusing() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("make", [refusing, Promise])
+def test_a_forgotten_await_opens_no_door(
+    make_app: MakeApp, key: str, make: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(**{key: lambda *arguments: make()})
+
+    assert ask(app, BEARER).status_code == 500
+    assert "returned an awaitable" in caplog.text
+
+
+def generator(*arguments: object) -> t.Iterator[bool]:
+    yield False
+
+
+async def async_generator(*arguments: object) -> t.AsyncIterator[bool]:
+    yield False
+
+
+@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("call", [generator, async_generator])
+def test_a_yield_in_place_of_a_return_opens_no_door(
+    make_app: MakeApp, key: str, call: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(make_app(**{key: call}), BEARER).status_code == 500
+    assert "returned a generator: write 'return'" in caplog.text
+
+
+# The host's own flask-httpauth object
+
+
+def own_auth(**changes: object) -> dict[str, object]:
+    return {"VERIFY_TOKEN": None, "VERIFY_API_KEY": None, **changes}
+
+
+def token_auth(answer: Callable[[str], object], **options: str) -> t.Any:
+    auth = HTTPTokenAuth(**options)
+    auth.verify_token(answer)
+    return auth
+
+
+def basic_auth() -> t.Any:
+    auth = HTTPBasicAuth()
+    auth.verify_password(lambda name, password: password == "secret")
+    return auth
+
+
+def test_the_hosts_own_object_decides(make_app: MakeApp) -> None:
+    app = make_app(**own_auth(AUTH=token_auth(lambda token: token == "good-token")))
+
+    assert ask(app, BEARER).status_code == 200
+    assert_refused(ask(app, WRONG))
+    assert_refused(ask(app))
+
+
+def test_the_hosts_own_error_page_gives_way_to_the_envelope(make_app: MakeApp) -> None:
+    auth = token_auth(lambda token: None)
+    auth.error_handler(lambda: ("go away", 418))
+
+    assert_refused(ask(make_app(**own_auth(AUTH=auth)), BEARER))
+
+
+def test_the_hosts_own_challenge_is_kept(make_app: MakeApp) -> None:
+    app = make_app(**own_auth(AUTH=basic_auth()))
+
+    response = ask(app, BEARER)
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Basic realm="Authentication Required"'
+
+
+def test_the_principal_is_the_current_user_of_the_hosts_object(make_app: MakeApp) -> None:
+    authorize = mock.Mock(return_value=True)
+    app = make_app(**own_auth(AUTH=basic_auth(), AUTHORIZE=authorize))
+
+    app.test_client().get(SCOPED, auth=("ann", "secret"))
+
+    authorize.assert_called_once_with("ann", "org_xyz789")
+
+
+@pytest.mark.parametrize("falsy", FALSY, ids=repr)
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_falsy_principal_of_the_hosts_object_is_refused(
+    make_app: MakeApp, falsy: object, multi: bool
+) -> None:
+    auth = token_auth(lambda token: falsy)
+
+    assert_refused(ask(make_app(**own_auth(AUTH=MultiAuth(auth) if multi else auth)), BEARER))
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_forgotten_await_of_the_hosts_object_opens_no_door(
+    make_app: MakeApp, multi: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = token_auth(lambda token: refusing())
+    app = make_app(**own_auth(AUTH=MultiAuth(auth) if multi else auth))
+
+    assert ask(app, BEARER).status_code == 500
+    assert "CONNECTOR_HEALTH_AUTH returned an awaitable" in caplog.text
+
+
+@pytest.mark.parametrize("header", ["Basic \xff\xff", "Bearer \xff", "Digest nonce=\xff"])
+@pytest.mark.parametrize("kind", [HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth])
+def test_bytes_beyond_ascii_are_401_with_the_hosts_object(
+    make_app: MakeApp, header: str, kind: Callable[[], t.Any]
+) -> None:
+    app = make_app(**own_auth(AUTH=kind()))
+    app.secret_key = "test"
+
+    response = app.test_client().get(SCOPED, environ_overrides={"HTTP_AUTHORIZATION": header})
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].endswith('realm="Authentication Required"') or (
+        kind is HTTPDigestAuth
+    )
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_key_beyond_ascii_never_reaches_the_hosts_object(
+    make_app: MakeApp, multi: bool
+) -> None:
+    auth = token_auth(lambda key: hmac.compare_digest(key, "good-key"), header="X-API-Key")
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), auth) if multi else auth))
+
+    response = app.test_client().get(SCOPED, environ_overrides={"HTTP_X_API_KEY": "\xff"})
+
+    assert response.status_code == 401
+    assert ask(app, API_KEY).status_code == 200
+
+
+def test_a_header_that_decides_nothing_may_hold_anything(make_app: MakeApp) -> None:
+    key = token_auth(lambda key: key == "good-key", header="X-API-Key")
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), key)))
+    junk_key = {"HTTP_X_API_KEY": "\xff"}
+
+    response = app.test_client().get(SCOPED, auth=("ann", "secret"), environ_overrides=junk_key)
+
+    assert response.status_code == 200
+
+
+def test_every_challenge_of_the_hosts_object_is_kept(make_app: MakeApp) -> None:
+    auth = token_auth(lambda token: None)
+
+    @auth.error_handler  # type: ignore[untyped-decorator]
+    def refuse() -> Response:
+        response = Response(status=401)
+        for challenge in ("Bearer", "Negotiate"):
+            response.headers.add("WWW-Authenticate", challenge)
+        return response
+
+    response = ask(make_app(**own_auth(AUTH=auth)), BEARER)
+
+    assert response.headers.getlist("WWW-Authenticate") == ["Bearer", "Negotiate"]
+
+
+def test_a_multi_auth_is_taken_whole(make_app: MakeApp) -> None:
+    key = token_auth(lambda key: key == "good-key", header="X-API-Key")
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), key)))
+
+    assert ask(app, API_KEY).status_code == 200
+    assert app.test_client().get(SCOPED, auth=("ann", "secret")).status_code == 200
+    assert app.test_client().get(SCOPED, auth=("ann", "wrong")).status_code == 401
+
+
+def test_digest_authentication_keeps_its_challenge(make_app: MakeApp) -> None:
+    app = make_app(**own_auth(AUTH=HTTPDigestAuth()))
+    app.secret_key = "test"
+
+    assert ask(app).headers["WWW-Authenticate"].startswith("Digest realm=")
+
+
+def test_something_else_as_auth_fails_at_registration(make_app: MakeApp) -> None:
+    with pytest.raises(ConfigurationError, match=r"AUTH must be a flask-httpauth .* not Mock"):
+        make_app(**own_auth(AUTH=mock.Mock()))
+
+
+def test_no_credential_reaches_the_log_or_the_body(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    app = make_app()
+
+    bodies = [
+        ask(app, headers).text
+        for headers in ({"Authorization": "Bearer s3cret"}, {"X-API-Key": "s3cret"})
+    ]
+
+    assert "s3cret" not in caplog.text + "".join(bodies)

@@ -1,0 +1,130 @@
+"""How probes are added, what their answers mean, and what the log says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+
+from flask_connector_health import (
+    ConfigurationError,
+    ConnectorHealth,
+    ProbeResult,
+    Status,
+)
+from flask_connector_health.probes.policy import Policy
+from flask_connector_health.settings import Settings
+from tests.clockwork import Told, drive, report_of
+from tests.conftest import CONFIG, MakeApp
+
+# Adding
+
+
+def test_the_decorator_leaves_the_function_as_it_is(health: ConnectorHealth) -> None:
+    def drive() -> bool:
+        return True
+
+    assert health.probe("drive")(drive) is drive
+
+
+def test_a_callable_with_a_name_needs_no_other(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    class Drive:
+        name = "drive"
+
+        def __call__(self) -> bool:
+            return True
+
+    health.add_probe(Drive())
+
+    assert report_of(make_app()).results["drive"] == ProbeResult(Status.OK)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "ä", "a/b", None, 1])
+def test_an_unfit_name_is_refused(health: ConnectorHealth, name: t.Any) -> None:
+    with pytest.raises(ConfigurationError, match="name must be 1 to 64 letters"):
+        health.add_probe(lambda: True, name=name)
+
+
+def test_a_decorator_without_a_name_says_how_to_write_it(health: ConnectorHealth) -> None:
+    def drive() -> bool:
+        return True
+
+    with pytest.raises(ConfigurationError, match=r'not function; write @health.probe\("'):
+        health.probe(t.cast(str, drive))
+
+
+def test_a_name_is_unique(health: ConnectorHealth) -> None:
+    health.add_probe(lambda: True, name="drive")
+
+    with pytest.raises(ConfigurationError, match="'drive' exists already; choose another"):
+        health.add_probe(lambda: True, name="drive")
+
+
+def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> None:
+    with pytest.raises(ConfigurationError, match="is the availability callback's; choose"):
+        health.add_probe(lambda: True, name="availability")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"scope": "org"}, "scope must be 'service' or 'organization', not 'org'"),
+        ({"scope": ["service"]}, "scope must be 'service' or 'organization'"),
+        ({"scope": "organization"}, r"call must be a callable taking \(organization_id\);"),
+        ({"critical": 1}, "critical must be True or False, not int"),
+        (
+            {"timeout": 0},
+            "timeout must be a number of seconds .* above 0, at most 86400, not 0",
+        ),
+        ({"timeout": "5"}, "timeout must be .* not str"),
+        ({"ttl": -1}, "ttl must be a number of seconds .* from 0 to 86400, not -1"),
+        ({"failure_ttl": "1"}, "failure_ttl must be .* not str"),
+        ({"max_stale": 86_401}, "max_stale must be .* not 86401"),
+        ({"failure_threshold": 0}, "failure_threshold must be .* at least 1, not 0"),
+        ({"recovery_threshold": 1.0}, "recovery_threshold must be .* not float"),
+        ({"slots": True}, "slots must be a whole number .* not bool"),
+    ],
+)
+def test_an_unusable_option_names_the_probe_and_the_remedy(
+    health: ConnectorHealth, options: t.Any, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^probe 'drive': {text}"):
+        health.add_probe(lambda: True, name="drive", **options)
+
+
+OPTIONS: list[tuple[str, t.Any]] = [
+    *(("timeout", 0.5), ("ttl", 0), ("failure_ttl", 0), ("max_stale", 0)),
+    *(("failure_threshold", 2), ("recovery_threshold", 3), ("slots", 1)),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), OPTIONS)
+def test_a_probes_own_option_goes_before_the_setting(option: str, value: t.Any) -> None:
+    settings = Settings.from_config(CONFIG)
+
+    own = Policy.of(drive(Told(), **{option: value}), settings)
+    others = Policy.of(drive(Told()), settings)
+
+    assert getattr(own, option) == value
+    assert getattr(others, option) == getattr(settings, option)
+    assert others == dataclasses.replace(own, **{option: getattr(settings, option)})
+
+
+@pytest.mark.parametrize("call", [7, "myapp:drive", lambda needed: True])
+def test_something_that_cannot_be_called_is_refused(
+    health: ConnectorHealth, call: t.Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"call must be a callable taking \(\)"):
+        health.add_probe(call, name="drive")
+
+
+# Answers
+
+
+# Context
+
+
+# The log
