@@ -1,4 +1,4 @@
-"""Who is calling, and what may they see: flask-httpauth behind one typed question."""
+"""Authentication and authorization: flask-httpauth behind a typed guard."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .settings import PREFIX, Settings
 CHALLENGE = 'Bearer realm="Authentication Required"'
 
 # Printable ASCII without blanks, no longer than the longest header line that gunicorn passes.
-# Anything else is no credential that a host gave out, and would upset verifiers: two str
-# outside ASCII make hmac.compare_digest raise.
+# No host gives out any other credential. Some would make a verifier raise, as a str outside
+# ASCII does in hmac.compare_digest.
 _CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
 
-# What answers are nearly always, and never a promise of one.
+# The types of nearly all answers. None of them is a promise of an answer, as a coroutine is.
 _PLAIN = frozenset({bool, str, int, dict, type(None)})
 
 
@@ -33,7 +33,7 @@ class _Granted(t.NamedTuple):
 class Refused(Unauthorized):
     """A caller without a valid credential.
 
-    :param challenges: a ``WWW-Authenticate`` header for each (RFC 9110, 11.6.1).
+    :param challenges: one for each ``WWW-Authenticate`` header (RFC 9110, 11.6.1).
     """
 
     def __init__(self, *challenges: str) -> None:
@@ -46,7 +46,7 @@ class Refused(Unauthorized):
 
 
 class Guard:
-    """Authenticates and authorizes the request that is being handled.
+    """Authenticates and authorizes the current request.
 
     :raises ConfigurationError: if a callable is async and Flask cannot run those, or the
         host's authentication object is not one of flask-httpauth's.
@@ -66,9 +66,9 @@ class Guard:
             self._api_key = _TokenGate(verifier, "X-API-Key")
 
     def authenticate(self) -> object:
-        """Return the caller's principal; ``True`` where the verifier named nobody.
+        """Return the caller's principal, which is ``True`` if the verifier returned that.
 
-        :raises Refused: without a credential, or with one that the verifier refuses.
+        :raises Refused: if there is no credential, or if the verifier refuses it.
         """
         gate = self._gate()
         if gate is None:
@@ -76,17 +76,17 @@ class Guard:
         return gate.pass_through()
 
     def authorize(self, principal: object, organization_id: str) -> None:
-        """Let the principal see this organization.
+        """Check that the principal may see an organization.
 
-        :raises werkzeug.exceptions.HTTPException: 403 or 404, as the settings say.
+        :raises werkzeug.exceptions.HTTPException: 403 or 404, by the setting, if it may not.
         """
         granted = self._authorizer(principal, organization_id)
         if not _decided(granted, "AUTHORIZE"):
             raise self._foreign
 
     def _gate(self) -> _HostsGate | _TokenGate | None:
-        # flask-httpauth's own MultiAuth compares the scheme's case and would go on to the API
-        # key: here an Authorization header decides when it is there.
+        # An Authorization header decides if there is one. With flask-httpauth's own MultiAuth,
+        # a "bearer" in lower case would leave the decision to the API key.
         if self._own is not None:
             return self._own
         if self._api_key is None:
@@ -95,7 +95,7 @@ class Guard:
 
 
 class _HostsGate:
-    """A host's object, which may be of any scheme, with its decorator turned into a call."""
+    """Asks the host's own flask-httpauth object, of whatever scheme, by its decorator."""
 
     def __init__(self, auth: t.Any) -> None:
         self._auth = auth
@@ -106,14 +106,14 @@ class _HostsGate:
 
     def pass_through(self) -> object:
         part = self._deciding()
-        # No scheme has such a credential (RFC 9110, 11.4), and not Werkzeug alone raises on it.
+        # No scheme has a credential outside ASCII (RFC 9110, 11.4), and parsers raise on it.
         if not request.headers.get(part.header or "Authorization", "").isascii():
             raise Refused(part.authenticate_header())
         answer = self._answer()
         if not isinstance(answer, _Granted):
             raise Refused(*answer.headers.getlist("WWW-Authenticate"))
         principal = _decided(answer.principal, "AUTH")
-        if principal is None:  # the verifier said True
+        if principal is None:  # the verifier returned True
             return True
         if not principal:  # flask-httpauth lets "", [] and {} in
             raise Refused(part.authenticate_header())
@@ -123,7 +123,7 @@ class _HostsGate:
         return _Granted(self._auth.current_user())
 
     def _deciding(self) -> t.Any:
-        """Find the object that a MultiAuth will ask about this request."""
+        """Find the part of a MultiAuth that decides about this request."""
         compatible = (p for p in self._parts if p.is_compatible_auth(request.headers))
         return next(compatible, self._parts[0])
 
@@ -134,10 +134,10 @@ def allow_any_organization(principal: object, organization_id: str) -> bool:
 
 
 class _TokenGate(HTTPTokenAuth):  # type: ignore[misc]
-    """flask-httpauth's, with a leaner reading of one header, for a verifier that is sync.
+    """Asks a verifier about the credential in a single header.
 
-    The library's own way parses every scheme, looks the request up again and again, and keeps
-    a current user that nobody can ask for: a quarter of the whole request.
+    flask-httpauth's own decorator parses every scheme, looks the request up several times, and
+    keeps a current user that nobody can ask for. That would cost a quarter of the request.
     """
 
     def __init__(self, verifier: Callable[[str], object], header: str) -> None:
@@ -192,7 +192,7 @@ def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.A
 
 
 def _decided(answer: object, key: str) -> object:
-    """Refuse what is no answer yet: it is truthy, and would open the door to everybody."""
+    """Raise if an answer is only the promise of one, which is truthy and would let all in."""
     if type(answer) in _PLAIN:
         return answer
     if inspect.isawaitable(answer):

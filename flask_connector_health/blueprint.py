@@ -1,4 +1,4 @@
-"""The blueprint: probes are added to it, and registering it wires everything together."""
+"""The blueprint: it takes probes, and its registration wires everything together."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ F = t.TypeVar("F", bound=ProbeCall)
 class ConnectorHealth(Blueprint):
     """The two health routes, as a blueprint.
 
-    Registering it reads the app's ``CONNECTOR_HEALTH_`` configuration once, and puts the
-    registration's :class:`~.engine.monitor.Monitor` at
-    ``app.extensions["connector_health"][<registered name>]``. It can be registered under
-    several names and in several apps, which then share nothing but the probes' functions.
+    Its registration reads the app's ``CONNECTOR_HEALTH_`` configuration once, and puts a
+    :class:`~.engine.monitor.Monitor` at
+    ``app.extensions["connector_health"][<registered name>]``. The blueprint can be registered
+    under several names and in several apps. They share nothing but the probes' functions.
 
     :param name: the blueprint's name, as in ``url_for("connector_health.service")``.
-    :param url_prefix: what comes before both routes.
+    :param url_prefix: the part of the path before both routes.
     """
 
     def __init__(
@@ -48,29 +48,34 @@ class ConnectorHealth(Blueprint):
         self.record(self._set_up)
 
     def probe(self, name: str, **options: t.Unpack[ProbeOptions]) -> Callable[[F], F]:
-        """Add the decorated function as a probe, and leave it as it is.
+        """Add the decorated function as a probe, and leave the function as it is.
 
         It may be sync or async. It answers ``True``, ``False``, a :class:`Status` or a
-        :class:`ProbeResult`; raising means that it failed, and so does any other answer.
+        :class:`ProbeResult`. If it raises or answers anything else, it has failed.
 
-        :param name: unique among this blueprint's probes.
-        :param scope: ``"service"`` (the default), called without arguments, or
-            ``"organization"``, called with the organization's id.
-        :param critical: whether failing means unavailable (``True``, the default) or degraded.
-        :param timeout: a run's limit in seconds, from its start. This one and those below are
-            by default the setting of their name, such as ``CONNECTOR_HEALTH_TIMEOUT``.
-        :param ttl: how long a result is fresh, in seconds; 0 turns caching off.
-        :param failure_ttl: how long a failed one is, in seconds, where that is shorter.
-        :param max_stale: how long past that, in seconds, a result may be served while a run
-            refreshes it.
-        :param failure_threshold: results in a row, as bad or worse, before a verdict turns.
-        :param recovery_threshold: results in a row, as good or better, before it turns back.
-        :param slots: how many runs of the probe there may be at once, each in a thread. As many
+        :param name: a name of its own among this blueprint's probes.
+        :param scope: ``"service"`` (the default) calls it without arguments;
+            ``"organization"`` calls it with an organization's id.
+        :param critical: whether its failure means unavailable (``True``, the default) or
+            degraded.
+        :param timeout: a run's limit in seconds, from its start. The default of this option and
+            of those below is the setting of the same name, such as
+            ``CONNECTOR_HEALTH_TIMEOUT``.
+        :param ttl: how long a result is fresh, in seconds. 0 turns caching off.
+        :param failure_ttl: how long the result of a failed run is fresh, in seconds, if that is
+            shorter.
+        :param max_stale: how long past its TTL a result may be served while a run refreshes it,
+            in seconds.
+        :param failure_threshold: how many results in a row that are at least that bad turn the
+            verdict worse.
+        :param recovery_threshold: how many results in a row that are at least that good turn
+            the verdict better.
+        :param slots: how many runs of the probe may go on at once, each in a thread. As many
             more may hang.
         :raises ConfigurationError: if an option is unusable, the name is taken, or the
             blueprint is registered already.
         """
-        check_name(name)  # now, since @health.probe without a call never comes to add()
+        check_name(name)  # at once, since @health.probe without a call never comes to add()
 
         def add(call: F) -> F:
             self.add_probe(call, name=name, **options)
@@ -106,13 +111,16 @@ class ConnectorHealth(Blueprint):
             (SERVICE_RULE, "service", views.service),
             (ORGANIZATION_RULE, "organization", views.organization),
         ):
-            # Some probers take a redirect for healthy: slashes must never cause one.
+            # Slashes must never cause a redirect, which some health checks take for healthy.
             state.add_url_rule(rule, endpoint, view, strict_slashes=False, merge_slashes=False)
         self._probes.seal()
 
 
 def _availability(settings: Settings) -> list[Probe]:
-    """Make the callback a critical probe of both scopes; of the service if it takes nothing."""
+    """Make the callback a critical probe of both scopes.
+
+    A callback without arguments is a probe of the service alone.
+    """
     call = settings.availability
     if not checks.accepts(call, 1):
         return [Probe(name=AVAILABILITY, call=call)]

@@ -1,7 +1,8 @@
 """Checks of single values, shared by settings and probes.
 
-Each returns the value to use or raises :exc:`ValueError` with the end of a sentence that began
-with the value's name. No message repeats a string value: it may be a secret in the wrong place.
+Each check returns the value to use, or raises :exc:`ValueError`. Its message is the second half
+of a sentence that begins with the name of the setting or the option. No message repeats a
+string value, since that may be a secret in the wrong place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import re
 import typing as t
 from collections.abc import Callable
 
-# A day, in seconds: whoever means more has the unit wrong, and waiting has its limits.
+# A day, in seconds. A larger number is most likely in another unit, and the system cannot wait
+# for every length of time.
 LONGEST = 86_400
 
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -21,7 +23,7 @@ _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 def seconds(value: object, *, zero: bool) -> float:
     """Check a duration in seconds.
 
-    :param zero: whether 0 is a duration too.
+    :param zero: whether 0 is allowed.
     """
     limit = "from 0 to" if zero else "above 0, at most"
     expected = f"must be a number of seconds (int or float), {limit} {LONGEST}"
@@ -43,7 +45,7 @@ def whole(value: object, *, least: int, most: int | None = None) -> int:
 
 
 def one_of(value: object, *choices: int) -> int:
-    """Check a value against the few that are allowed."""
+    """Check that a value is one of those that are allowed."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"must be {_either(choices)} (int), not {_type(value)}")
     if value not in choices:
@@ -64,7 +66,10 @@ def pattern(value: object) -> re.Pattern[str]:
 
 
 def resolved(value: object) -> object:
-    """Import what a string such as ``"myapp.health:verify"`` names; pass on the rest."""
+    """Import the object that a string such as ``"myapp.health:verify"`` names.
+
+    Any other value is returned as it is.
+    """
     if not isinstance(value, str):
         return value
     if not _IMPORT_STRING.fullmatch(value):
@@ -95,7 +100,7 @@ def accepts(call: Callable[..., t.Any], count: int) -> bool:
     """Tell whether a call with this many positional arguments fits the signature."""
     try:
         signature = inspect.signature(call)
-    except (TypeError, ValueError):  # some builtins have none: only a call can tell
+    except (TypeError, ValueError):  # some builtins have no signature: only a call can tell
         return True
     try:
         signature.bind(*(None,) * count)

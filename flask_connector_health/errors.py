@@ -1,4 +1,4 @@
-"""Exceptions: for the people who set the package up, and for probes that choose their words."""
+"""Exceptions: for people who set the package up, and for probes that choose their words."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class ConfigurationError(ConnectorHealthError):
 class ProbeFailed(ConnectorHealthError):
     """Raise it in a probe to fail with words of your own.
 
-    The text may be shown to authorized callers, unlike that of any other exception, which goes
-    to the log alone.
+    Its text may be shown to authorized callers. The text of any other exception goes to the log
+    alone.
     """
 
 
 class ProbeDegraded(ConnectorHealthError):
-    """Raise it in a probe that still works, but not well.
+    """Raise it in a probe to say that the thing still works, but not well.
 
-    The text may be shown to authorized callers, as with :exc:`ProbeFailed`.
+    Its text may be shown to authorized callers, as that of :exc:`ProbeFailed`.
     """

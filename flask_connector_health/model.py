@@ -14,7 +14,7 @@ from types import MappingProxyType
 class Status(enum.Enum):
     """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``."""
 
-    #: Where it stands in the order: an index of ``STATUSES``.
+    #: Its place in this order, and in ``STATUSES``.
     severity: int
 
     OK = "ok"
@@ -22,11 +22,11 @@ class Status(enum.Enum):
     UNAVAILABLE = "unavailable"
 
     def __init__(self, value: str) -> None:
-        self.severity = len(type(self).__members__)  # of those before it
+        self.severity = len(type(self).__members__)  # the number of statuses before it
 
     @property
     def available(self) -> bool:
-        """Whether it can be used at all: everything but ``UNAVAILABLE``."""
+        """Whether a thing of this status can be used at all, as all but ``UNAVAILABLE`` can."""
         return self is not Status.UNAVAILABLE
 
     def __lt__(self, other: object) -> bool:
@@ -35,7 +35,7 @@ class Status(enum.Enum):
         return self.severity < other.severity
 
 
-# By severity.
+# The statuses by severity.
 STATUSES = tuple(Status)
 
 
@@ -43,7 +43,7 @@ STATUSES = tuple(Status)
 class ProbeResult:
     """What one run of a probe found.
 
-    :param message: words for authorized callers; never part of the two public keys.
+    :param message: words for authorized callers. The public answers never hold them.
     :raises TypeError: if ``status`` is no :class:`Status` or ``message`` no string.
     """
 
@@ -51,7 +51,7 @@ class ProbeResult:
     message: str = ""
 
     def __post_init__(self) -> None:
-        # By type(): what a mock says that it is does not count.
+        # A mock claims to be of another class, so only its real type counts.
         if not issubclass(type(self.status), Status):
             raise TypeError(_must_be("status", Status, self.status))
         if not issubclass(type(self.message), str):
@@ -67,16 +67,17 @@ ProbeAnswer: t.TypeAlias = bool | Status | ProbeResult
 _YES = ProbeResult(Status.OK)
 _NO = ProbeResult(Status.UNAVAILABLE)
 
-# Without a verdict yet. Internal: it answers as unavailable, and is never cached or counted.
+# The result of a probe that has no verdict yet. It answers as unavailable. It is never kept,
+# and no threshold counts it.
 UNKNOWN = ProbeResult(Status.UNAVAILABLE, "no verdict yet")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A scope's verdict: the aggregated status, and by probe the results it came from.
+    """A scope's verdict: its status, and the results that it came from, by the probe's name.
 
-    Where a probe has a result for the service and one for the organization, as
-    ``availability`` has, the worse of the two stands here.
+    A probe may have a result for the service and another one for the organization, as
+    ``availability`` has. The report holds the worse of the two.
     """
 
     status: Status
@@ -91,12 +92,12 @@ class Report:
 def interpret(answer: object) -> ProbeResult:
     """Turn what a probe returned into a result.
 
-    Only ``True`` and ``False`` themselves count, not what is merely truthy: a callback that
-    forgot its ``return`` must not read as healthy.
+    Of all values that are truthy or falsy, only ``True`` and ``False`` are answers: a callback
+    that forgot its ``return`` must not read as healthy.
 
     :raises TypeError: for anything that is not a bool, a status or a result.
     """
-    kind = type(answer)  # what a mock says that it is does not count
+    kind = type(answer)  # a mock claims to be of another class
     if kind is bool:
         return _YES if answer else _NO
     if issubclass(kind, ProbeResult):
@@ -109,7 +110,8 @@ def interpret(answer: object) -> ProbeResult:
     )
 
 
-# How many results in a row contradicted the verdict: on "at least degraded", "unavailable".
+# How many results in a row contradicted the verdict about "at least degraded", and how many did
+# about "unavailable".
 Streaks: t.TypeAlias = tuple[int, int]
 
 
@@ -121,13 +123,14 @@ def judge(
     failure_threshold: int,
     recovery_threshold: int,
 ) -> tuple[Status, Streaks]:
-    """Say what a new result makes of a verdict, by thresholds of truly consecutive results.
+    """Give the verdict after a new result, by thresholds of truly consecutive results.
 
     The verdict turns to a worse status once ``failure_threshold`` results in a row were at
-    least that bad, and away from one once ``recovery_threshold`` in a row were better.
+    least that bad. It turns back once ``recovery_threshold`` results in a row were better.
 
-    :param verdict: the status that has held until now.
-    :param streaks: what the former call returned beside it; (0, 0) at first.
+    :param verdict: the verdict until now.
+    :param streaks: the streaks that the previous call returned; (0, 0) for the first call.
+    :return: the verdict from now on, and the new streaks.
     """
     if status is verdict:
         return verdict, (0, 0)
@@ -156,10 +159,10 @@ def aggregate(found: Iterable[tuple[str, bool, ProbeResult]]) -> Report:
 
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:
-    """Pick the result with the worse status; the first where they are equal."""
+    """Pick the result with the worse status, or the first if both have the same."""
     return other if one.status.severity < other.status.severity else one
 
 
 def weigh(status: Status, *, critical: bool) -> Status:
-    """Say what a probe's status means for its scope: a non-critical one degrades at most."""
+    """Give a scope's status by a single probe: one that is not critical degrades it at most."""
     return status if critical or status.available else Status.DEGRADED

@@ -1,4 +1,4 @@
-"""The bodies' schemas: health and error."""
+"""Schemas of the bodies: the health answer and the error envelope."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .model import Status
 
 
 class HealthSchema(Schema):
-    """The contract's health answer, from a report: these two keys and never a third."""
+    """The contract's health answer, from a report. It has these two keys and never a third."""
 
     status = fields.Enum(Status, by_value=True)
     available = fields.Boolean()
 
 
 class ErrorDetailSchema(Schema):
-    """What went wrong, for people and for programs."""
+    """The description of an error, for people and for programs."""
 
     code = fields.String()
     message = fields.String()

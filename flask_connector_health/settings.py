@@ -52,33 +52,33 @@ class Settings:
     verify_api_key: Callable[[str], object] | None = _key(_call("api_key"), None)
     #: The host's own flask-httpauth object, instead of the two verifiers.
     auth: t.Any = _key(checks.resolved, None)
-    #: What an organization's id looks like; matched whole, with ASCII classes.
+    #: What an organization's id looks like: it must match whole, with ASCII classes.
     organization_id_pattern: re.Pattern[str] = _key(
         checks.pattern, re.compile("org_[A-Za-z0-9_-]{1,128}", re.ASCII)
     )
-    #: The answer to a valid caller who asks for somebody else's organization.
+    #: The HTTP code for a caller who asks about an organization of somebody else.
     foreign_organization: int = _key(lambda value: checks.one_of(value, 403, 404), 403)
-    #: The HTTP code of "unavailable".
+    #: The HTTP code for "unavailable".
     unavailable_status_code: int = _key(lambda value: checks.one_of(value, 503, 200), 503)
-    #: Whole seconds that a 503 asks its client to wait; 0 leaves the header out.
+    #: How many whole seconds a 503 asks its client to wait. 0 leaves the header out.
     retry_after: int = _key(checks.whole, 1, least=0, most=15)
     #: A request's limit, over all probes together.
     deadline: float = _key(checks.seconds, 0.8, zero=False)
-    #: How long a result is fresh; 0 turns caching off.
+    #: How long a result is fresh. 0 turns caching off.
     ttl: float = _key(checks.seconds, 5.0, zero=True)
-    #: How long the result of a run that failed is fresh, where that is shorter than the TTL.
+    #: How long the result of a failed run is fresh, if that is shorter than the TTL.
     failure_ttl: float = _key(checks.seconds, 1.0, zero=True)
     #: How long past its TTL a result may be served while a run refreshes it.
     max_stale: float = _key(checks.seconds, 15.0, zero=True)
     #: A run's limit, from its start.
     timeout: float = _key(checks.seconds, 5.0, zero=False)
-    #: Results in a row, as bad or worse, before a verdict turns that bad.
+    #: A verdict turns worse after so many results in a row that are at least that bad.
     failure_threshold: int = _key(checks.whole, 1, least=1)
-    #: Results in a row, as good or better, before a verdict turns that good again.
+    #: A verdict turns better after so many results in a row that are at least that good.
     recovery_threshold: int = _key(checks.whole, 1, least=1)
-    #: Runs of a probe at once, per scope; as many more may hang.
+    #: How many runs of a probe may go on at once in a scope. As many more may hang.
     slots: int = _key(checks.whole, 256, least=1)
-    #: Organizations whose results are cached, per process.
+    #: How many organizations have their results kept in each process.
     max_organizations: int = _key(checks.whole, 10_000, least=1)
 
     @classmethod

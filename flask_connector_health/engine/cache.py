@@ -7,8 +7,8 @@ import typing as t
 from collections import deque
 from collections.abc import Callable, Hashable
 
-# Few enough that nobody waits for the search for a victim, and so many that shards fill evenly;
-# the default bound needs one.
+# The most keys of a shard. They are few enough to find one to evict in an instant, and enough
+# to fill all shards evenly. The default bound needs a single shard.
 SHARD = 16_384
 
 K = t.TypeVar("K", bound=Hashable)
@@ -16,10 +16,11 @@ V = t.TypeVar("V")
 
 
 class Cache(t.Generic[K, V]):
-    """Values by key, at most ``bound`` of them at any moment; ``None`` is no value.
+    """Values by key, at most ``bound`` of them at any moment. No value is ``None``.
 
-    Reads take no lock. Each shard is a clock: of the keys in the order they came, the first
-    that was not read since the hand last passed makes room for a new one (second chance).
+    Reading takes no lock. Each shard evicts by second chance (the clock algorithm): it goes
+    through its keys in the order in which they came, and evicts the first key that was not read
+    since its last turn.
     """
 
     def __init__(self, bound: int) -> None:
@@ -29,26 +30,27 @@ class Cache(t.Generic[K, V]):
         ]
 
     def get(self, key: K) -> V | None:
-        """Return the key's value, if it is there."""
+        """Return the key's value, or ``None`` if there is none."""
         shards = self._shards
         return shards[hash(key) % len(shards)].get(key)
 
     def update(self, key: K, change: Callable[[V | None], V]) -> tuple[V | None, V]:
         """Replace the key's value by what ``change`` makes of it, one change at a time.
 
-        :return: the value before, and the new one.
+        :return: the value before, and the new value.
         """
         return self._shards[hash(key) % len(self._shards)].update(key, change)
 
     def inherit(self, other: Cache[K, V]) -> None:
-        """Take over what a cache of the same bound holds, but none of its locks.
+        """Take over the values of a cache with the same bound, but none of its locks.
 
-        For a forked child: a thread that is not there any more may hold them for ever.
+        A forked child needs this: its parent's locks may be held for ever, by a thread that
+        does not exist in the child.
         """
         for shard, source in zip(self._shards, other._shards, strict=True):
             shard.values, shard.read = source.values, source.read
-            # Not its order: a key may just have been out of it. The list is one step of the
-            # interpreter's, which no other thread can disturb.
+            # The parent's order may lack a key that was just being moved. The interpreter makes
+            # the list in a single step, which no other thread can disturb.
             shard.order = deque(list(source.values))
 
     def __len__(self) -> int:
@@ -82,7 +84,7 @@ class _Shard(t.Generic[K, V]):
         return previous, value
 
     def _make_room(self) -> None:
-        if len(self.read) > self._bound:  # keys that were read in the moment they went
+        if len(self.read) > self._bound:  # of keys that were read while they were evicted
             self.read.intersection_update(self.values)
         while len(self.values) >= self._bound:
             key = self.order.popleft()

@@ -1,4 +1,4 @@
-"""What a probe is, and the registry that keeps their names unique."""
+"""A probe: its call and its options. And the registry of a blueprint's probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_connector_health.model import ProbeAnswer
 Scope: t.TypeAlias = t.Literal["service", "organization"]
 ProbeCall: t.TypeAlias = Callable[..., ProbeAnswer | Awaitable[ProbeAnswer]]
 
-# The availability callback's: it is a probe like any other.
+# The name of the availability callback, which is a probe like any other.
 AVAILABILITY = "availability"
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,19 +36,19 @@ class ProbeOptions(t.TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A probe's call with its severity and timing. Of the options, ``None`` takes the setting.
+    """A probe's call, with its severity and timing. ``None`` stands for the setting's value.
 
-    :param call: takes nothing, or the organization's id in that scope; sync or async. Each
-        run has a thread while it lasts, and an async one a loop there, with an app context and
-        without a request.
-    :param critical: whether its failing makes the scope unavailable, or merely degraded.
+    :param call: sync or async. It takes no argument, or the organization's id if the scope is
+        ``"organization"``. Each run has a thread of its own while it lasts, with an app context
+        and without a request. An async run has an event loop there.
+    :param critical: whether the probe's failure makes its scope unavailable, or only degraded.
     :param timeout: a run's limit in seconds, from its start.
-    :param ttl: how long a result is fresh, in seconds; 0 turns caching off.
-    :param failure_ttl: how long a failed one is, where that is shorter.
-    :param max_stale: how long past that a result may be served while a run refreshes it.
-    :param failure_threshold: results in a row before a verdict turns worse.
-    :param recovery_threshold: results in a row before a verdict turns better.
-    :param slots: how many runs of it there may be at once; as many more may hang.
+    :param ttl: how long a result is fresh, in seconds. 0 turns caching off.
+    :param failure_ttl: how long the result of a failed run is fresh, if that is shorter.
+    :param max_stale: how long past its TTL a result may be served while a run refreshes it.
+    :param failure_threshold: how many results in a row turn a verdict to a worse status.
+    :param recovery_threshold: how many results in a row turn a verdict to a better status.
+    :param slots: how many runs of the probe may go on at once. As many more may hang.
     """
 
     name: str
@@ -93,9 +93,9 @@ class Probe:
 
 
 def check_name(name: object) -> None:
-    """Refuse what cannot be a probe's name.
+    """Check a probe's name.
 
-    :raises ConfigurationError: saying how to write one.
+    :raises ConfigurationError: if it is none. The message says how to write a name.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(
@@ -105,7 +105,7 @@ def check_name(name: object) -> None:
 
 
 class ProbeRegistry:
-    """A blueprint's probes, by unique name; complete once the blueprint is registered."""
+    """A blueprint's probes, each with a name of its own."""
 
     def __init__(self) -> None:
         self._probes: dict[str, Probe] = {}
@@ -114,7 +114,7 @@ class ProbeRegistry:
     def add(self, probe: Probe) -> None:
         """Add a probe.
 
-        :raises ConfigurationError: if the name is taken, or an app has these probes already.
+        :raises ConfigurationError: if the name is taken, or the blueprint is registered.
         """
         if self._sealed:
             raise ConfigurationError(
@@ -133,7 +133,7 @@ class ProbeRegistry:
         self._probes[probe.name] = probe
 
     def seal(self) -> None:
-        """Refuse probes from now on: an app that is set up would never run them."""
+        """Refuse all probes from now on. An app that is set up already would never run them."""
         self._sealed = True
 
     def __iter__(self) -> Iterator[Probe]:
