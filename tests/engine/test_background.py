@@ -35,6 +35,7 @@ def background() -> Background:
 
 
 def test_calls_behind_one_that_blocks_are_bounded(background: Background) -> None:
+    """Behind a call that blocks, only the latest calls are kept."""
     made: list[int] = []
     release = threading.Event()
     background.do(lambda: release.wait(PATIENCE))
@@ -70,6 +71,7 @@ def test_a_call_that_raises_costs_no_other(background: Background) -> None:
 def test_without_a_thread_it_says_so_and_its_caller_may_do_the_work(
     background: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """If the system has no thread, do() returns False, and work() makes the calls."""
     made: list[str] = []
     monkeypatch.setattr(threading.Thread, "start", refusing(threading.Event()))
 
@@ -126,6 +128,8 @@ def test_a_look_that_raises_is_not_the_last(clock: Clock) -> None:
 
 
 def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
+    """A call of attend() during the last look leads to another look."""
+
     def attend() -> None:
         watch.attend()
 
@@ -145,6 +149,7 @@ def test_whoever_comes_as_it_ends_is_looked_after(clock: Clock) -> None:
 
 
 def test_two_threads_do_not_look_at_once(clock: Clock) -> None:
+    """A second thread that comes to look finds the first one at it, and leaves."""
     looking, release = threading.Semaphore(0), threading.Event()
 
     def look() -> float | None:
@@ -166,6 +171,7 @@ def test_two_threads_do_not_look_at_once(clock: Clock) -> None:
 def test_a_watch_that_was_refused_is_asked_for_again(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """If the system had no thread for the watch, the next run calls it again."""
     monitor = make_monitor(drive(gated))
     refused = threading.Event()
     with monkeypatch.context() as patch:

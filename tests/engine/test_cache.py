@@ -42,6 +42,7 @@ def test_beyond_the_bound_the_oldest_goes() -> None:
 
 
 def test_one_that_was_read_gets_a_second_chance() -> None:
+    """A key that was read since its last turn is not evicted when its turn comes."""
     cache = Numbers(2)
     put(cache, "a", "b")
     cache.get("a")
@@ -52,6 +53,7 @@ def test_one_that_was_read_gets_a_second_chance() -> None:
 
 
 def test_a_second_chance_is_used_up_by_taking_it() -> None:
+    """A key that was spared once is evicted at its next turn, unless it was read again."""
     cache = Numbers(2)
     put(cache, "a", "b")
     cache.get("a")
@@ -100,6 +102,7 @@ def test_as_many_as_the_default_bound_stay_when_they_come_again_and_again() -> N
 
 
 def test_the_newest_is_always_there() -> None:
+    """A value that was just put can be read, whatever had to make room for it."""
     cache = Numbers(5)
 
     for number in range(100):
@@ -129,6 +132,7 @@ def test_changes_of_one_key_lose_nothing() -> None:
 def test_keys_that_were_read_as_they_went_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The notes about which keys were read do not outgrow the cache."""
     cache = Numbers(2)
     [shard] = cache._shards
     put(cache, "a", "b")
@@ -164,6 +168,7 @@ def test_what_is_inherited_has_the_values_and_no_lock() -> None:
 
 
 def test_what_is_inherited_from_the_midst_of_a_change_stays_within_the_bound() -> None:
+    """A child that was forked while a key was being moved keeps to the bound as well."""
     parent, child = Numbers(2), Numbers(2)
     put(parent, "a", "b")
     parent._shards[0].order.popleft()  # as it is while room is made
@@ -175,6 +180,7 @@ def test_what_is_inherited_from_the_midst_of_a_change_stays_within_the_bound() -
 
 
 def test_what_is_kept_is_nothing_for_the_garbage_collector_to_walk() -> None:
+    """Tuples of atoms are not tracked by the garbage collector."""
     cache: Cache[str, tuple[float, int, tuple[tuple[int, str, float], ...]]] = Cache(100)
     for number in range(100):
         value = (float(number), number, ((number, "fine", float(number)),))

@@ -518,6 +518,8 @@ def test_a_loop_that_would_run_in_another_one_is_refused() -> None:
 
 
 def test_an_awaitable_that_cannot_be_closed_is_let_go() -> None:
+    """A coroutine that raises when it is closed harms nothing."""
+
     async def drive() -> bool:
         lose_its_files()
         try:
@@ -641,6 +643,7 @@ def test_what_a_call_in_a_thread_raises_is_raised_in_the_run(
 def test_calls_that_wait_for_a_thread_as_their_run_ends_are_never_made(
     monitor_of: MonitorOf,
 ) -> None:
+    """When a run ends, its calls that have not begun are dropped."""
     meeting, release = threading.Barrier(9), threading.Event()
     made: list[int] = []
 
@@ -685,6 +688,7 @@ def refuse(threads: Threads, name: str, call: object) -> bool:
 def test_a_call_that_found_no_thread_waits_for_one_that_its_run_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """If the system has no more threads, a call waits for one of its run's own."""
     release, calls = threading.Event(), Calls(Threads())
     calls.submit(release.wait, PATIENCE)
     monkeypatch.setattr(Threads, "run", refuse)
@@ -723,6 +727,8 @@ def test_a_run_is_not_failed_for_a_thread_that_the_system_refuses(
 def test_a_run_that_does_without_the_thread_that_it_was_refused_has_its_verdict(
     starving: MonitorOf,
 ) -> None:
+    """A probe that catches the refusal of a thread, and goes on, is judged by its answer."""
+
     async def drive() -> bool:
         with suppress(RuntimeError):
             await asyncio.to_thread(bool, 1)

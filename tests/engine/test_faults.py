@@ -202,6 +202,7 @@ class Unchecked(ProbeResult):
 def test_a_result_that_is_none_fails(
     make_app: MakeApp, health: ConnectorHealth, result: ProbeResult
 ) -> None:
+    """A subclass of ProbeResult that holds values of wrong types is a failure."""
     health.add_probe(lambda: result, name="odd", slots=1, ttl=0)
     app = make_app(DEADLINE=PATIENCE)
 
@@ -214,6 +215,8 @@ def test_a_result_that_is_none_fails(
 def test_what_a_failed_run_held_is_let_go_at_once(
     make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No cycle keeps a failed run's frames alive until the next garbage collection."""
+
     class Connection:
         pass
 
@@ -270,6 +273,7 @@ def test_a_probe_that_starts_threads_of_its_own_is_left_to_it(
 def test_a_probe_that_asks_for_the_health_itself_waits_for_the_deadline_at_most(
     make_app: MakeApp, health: ConnectorHealth
 ) -> None:
+    """A probe that waits for its own verdict does not hang for ever."""
     apps: list[Flask] = []
     health.add_probe(lambda: report_of(apps[0]).available, name="circular", critical=False)
     apps.append(make_app(DEADLINE=DEADLINE))

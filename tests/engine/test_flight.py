@@ -39,6 +39,7 @@ def test_requests_at_the_same_time_share_one_run(
 def test_without_a_ttl_a_run_is_shared_while_it_lasts(
     make_monitor: MakeMonitor, gated: Gated
 ) -> None:
+    """Even with caching off, requests at the same time share a run."""
     monitor = make_monitor(drive(gated), TTL=0)
 
     [flight] = {begin(monitor) for _ in range(5)}
@@ -51,6 +52,7 @@ def test_without_a_ttl_a_run_is_shared_while_it_lasts(
 def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A request that read the record just before a run was settled reads it again."""
     told = Told()
     monitor = make_monitor(drive(told))
     records = monitor._current().service.records
@@ -127,6 +129,7 @@ def test_who_comes_later_shares_the_deadline_of_who_came_first(
 def test_a_refresh_that_nobody_waited_for_leaves_the_deadline_to_who_does(
     once_ok: Monitor, clock: Clock, gated: Gated
 ) -> None:
+    """A flight has no deadline until a request waits for it."""
     clock.advance(19.0)
     once_ok.report()
     gated.wait_for_start()

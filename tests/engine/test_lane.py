@@ -41,6 +41,7 @@ def test_a_hung_run_is_failed_at_its_timeout(
 def test_those_who_wait_hear_of_it_then(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
+    """A request that waits for a hung run is answered at the run's timeout."""
     monitor = make_monitor(drive(gated, timeout=0.5), DEADLINE=PATIENCE)
     report = in_background(monitor.report)
     gated.wait_for_start()
@@ -54,6 +55,7 @@ def test_those_who_wait_hear_of_it_then(
 def test_a_failure_that_nobody_asked_for_is_as_old_as_its_timeout(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
+    """A failure's age counts from the run's timeout, however late the watch looked."""
     monitor = make_monitor(drive(gated))
     report = in_background(monitor.report)
     gated.wait_for_start()
@@ -70,6 +72,8 @@ def test_a_failure_that_nobody_asked_for_is_as_old_as_its_timeout(
 def test_an_answer_past_the_timeout_is_failed_even_if_nobody_looked(
     make_monitor: MakeMonitor, clock: Clock
 ) -> None:
+    """The run's own thread settles it as overdue if it comes before the watch."""
+
     def slow() -> bool:
         clock.advance(5.0)
         return True
@@ -197,6 +201,8 @@ def test_what_waits_for_a_slot_has_it_when_the_run_before_is_overdue(
 def test_what_must_not_raise_costs_no_slot_when_it_does(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch, part: str, method: str
 ) -> None:
+    """If the engine itself raises, out of memory for example, the slot is free again."""
+
     def out_of_memory(*arguments: object) -> t.NoReturn:
         raise MemoryError
 
@@ -212,6 +218,7 @@ def test_what_must_not_raise_costs_no_slot_when_it_does(
 def test_a_thread_that_did_not_come_is_called_again_by_the_next_request(
     make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The next request calls a thread again for a flight that has not begun."""
     monitor = make_monitor(drive(Told()), DEADLINE=PATIENCE)
     with monkeypatch.context() as patch:
         patch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
@@ -224,6 +231,7 @@ def test_a_thread_that_did_not_come_is_called_again_by_the_next_request(
 def test_a_thread_that_did_not_come_is_called_again_by_the_watch(
     make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without another request, the watch calls that thread again."""
     monitor = make_monitor(drive(Told()))
     with monkeypatch.context() as patch:
         patch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)

@@ -39,6 +39,7 @@ def test_the_worst_critical_result_decides_and_another_degrades_at_most(
 def test_a_probe_without_a_verdict_is_not_left_out(
     make_monitor: MakeMonitor, gated: Gated
 ) -> None:
+    """An unknown result counts as unavailable, whatever the other probes say."""
     gated.answer = False
     monitor = make_monitor(drive(gated), Probe(name="other", call=Told()))
     in_background(monitor.report)
@@ -135,6 +136,7 @@ class Reading:
 def test_a_fresh_scope_costs_one_look_whatever_its_probes(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A fresh answer reads each record once and the clock once, and takes no lock."""
     probes = [Probe(name=f"own-{n}", call=Told(), scope="organization") for n in range(20)]
     monitor = make_monitor(drive(Told()), *probes)
     monitor.report("org_a")

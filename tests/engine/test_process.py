@@ -16,6 +16,7 @@ from tests.conftest import MakeMonitor
 def test_another_process_begins_anew_with_the_results_of_its_parent(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A forked child makes threads and locks of its own, and takes the results over."""
     service, own = Told(), Told()
     monitor = make_monitor(drive(service), Probe(name="own", call=own, scope="organization"))
     monitor.report("org_a")

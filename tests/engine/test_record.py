@@ -149,6 +149,7 @@ def test_results_too_far_apart_are_not_consecutive(
 def test_the_words_belong_to_the_verdict(
     results: list[tuple[Status, str]], message: str
 ) -> None:
+    """A message is kept only if it explains the verdict, and not a contradicting result."""
     entry: Entry | None = None
     for at, (status, words) in enumerate(results):
         outcome = Outcome(ProbeResult(status, words))

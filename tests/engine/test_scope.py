@@ -103,6 +103,7 @@ def stale_beside(
 def test_what_a_refresh_found_meanwhile_is_in_the_report(
     stale_beside: Callable[[], Report], gated: Gated, slow: Gated
 ) -> None:
+    """A report uses what a refresh has found while the report waited for another run."""
     gated.let_through()
     eventually(lambda: not engine_threads("drive"))
 
@@ -114,6 +115,7 @@ def test_what_a_refresh_found_meanwhile_is_in_the_report(
 def test_a_result_that_became_too_old_meanwhile_is_not_believed(
     stale_beside: Callable[[], Report], clock: Clock, slow: Gated
 ) -> None:
+    """A report does not use what has become too old while it waited for another run."""
     clock.advance(0.125)
 
     slow.let_through()
@@ -258,6 +260,7 @@ def test_runs_that_take_time_are_made_beside_each_other(make_monitor: MakeMonito
 def test_a_refresh_has_a_thread_of_its_own_at_once(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
+    """Runs that nobody waits for do not share a thread."""
     other = Gated()
     monitor = make_monitor(drive(gated), Probe(name="other", call=other))
     for probe in (gated, other):

@@ -112,6 +112,7 @@ def test_who_hangs_is_run_again_once_a_run_has_ended(
 def test_beyond_as_many_as_there_are_slots_a_hung_run_takes_one(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
+    """Once as many threads hang as there are slots, each further hung thread takes a slot."""
     monitor = make_monitor(drive(gated, scope="organization", slots=2))
     for number in range(3):
         hang(monitor, gated, clock, f"org_{number}")
@@ -231,6 +232,7 @@ def test_a_run_that_can_begin_before_the_deadline_is_waited_for(
 def test_who_waited_for_a_slot_in_vain_is_told_so(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated
 ) -> None:
+    """A request whose run got no slot before the deadline is told so."""
     monitor = make_monitor(drive(gated, scope="organization", slots=1))
     begin(monitor, "org_a")
     gated.wait_for_start()
@@ -245,6 +247,7 @@ def test_who_waited_for_a_slot_in_vain_is_told_so(
 
 
 def test_a_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
+    """The needed rate counts the runs of the last seconds, and none before."""
     slots = Slots(1, deadline=PATIENCE)
     for _ in range(100):
         slots.admit(None, 0, clock.now())
@@ -256,6 +259,7 @@ def test_a_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
 def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
     make_monitor: MakeMonitor, gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The bound of the queue does not count runs that have a slot."""
     monkeypatch.setattr(slots_module, "QUEUE", 1)
     monitor = make_monitor(drive(gated, scope="organization", slots=20))
     monkeypatch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)

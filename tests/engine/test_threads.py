@@ -92,6 +92,7 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
 
 
 def test_a_call_that_comes_as_its_thread_goes_is_made(threads: Threads) -> None:
+    """A thread that gives up waiting still makes a call that was promised to it."""
     made = threading.Event()
     threads.run("call", lambda: None)
     eventually(lambda: threads._idle)
@@ -105,6 +106,7 @@ def test_a_call_that_comes_as_its_thread_goes_is_made(threads: Threads) -> None:
 
 
 def test_a_thread_whose_call_never_comes_ends(threads: Threads) -> None:
+    """A caller that was interrupted leaves no thread waiting for ever."""
     threads.run("call", lambda: None)
     eventually(lambda: threads._idle)
 
@@ -116,6 +118,7 @@ def test_a_thread_whose_call_never_comes_ends(threads: Threads) -> None:
 def test_a_thread_that_was_started_and_never_began_is_given_up(
     threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """After a while, another thread is started for the same calls."""
     made = threading.Semaphore(0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda thread: None)
@@ -132,6 +135,7 @@ def test_a_thread_that_was_started_and_never_began_is_given_up(
 def test_an_exception_that_a_run_left_behind_costs_no_thread_of_another(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A timer of a probe may raise in a thread that waits for its next call."""
     hear, left = Bell.hear, [TimeoutError("of a timer that is still set")]
 
     def raise_it(bell: Bell, timeout: float = -1) -> bool:
@@ -178,6 +182,7 @@ def test_a_request_starts_one_thread_itself_whatever_the_number_of_probes(
 def test_no_thread_begins_in_the_context_of_who_needs_it(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Thread.start is called in an empty context, which tracers would hand on."""
     request = contextvars.ContextVar("request", default="none")
     start, seen = threading.Thread.start, set()
 

@@ -91,6 +91,7 @@ def test_either_verifier_is_enough_alone(make_app: MakeApp) -> None:
 def test_without_a_token_verifier_an_authorization_header_still_decides(
     make_app: MakeApp,
 ) -> None:
+    """A request with an Authorization header is not let in by its API key."""
     app = make_app(VERIFY_TOKEN=None)
 
     assert ask(app, API_KEY).status_code == 200
@@ -129,6 +130,8 @@ def test_a_falsy_authorization_is_403(make_app: MakeApp, answer: object) -> None
 
 
 def test_foreign_and_unknown_organizations_can_look_the_same(make_app: MakeApp) -> None:
+    """With 404, nobody can find out which organizations exist."""
+
     def may_see(principal: object, organization_id: str) -> bool:
         if organization_id == "org_unknown":
             abort(404)
@@ -347,6 +350,7 @@ async def refusing() -> bool:
 def test_a_forgotten_await_opens_no_door(
     make_app: MakeApp, key: str, make: Callable[[], object], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A coroutine is truthy, and must not count as a principal."""
     app = make_app(**{key: lambda *arguments: make()})
 
     assert ask(app, BEARER).status_code == 500
@@ -366,6 +370,7 @@ async def async_generator(*arguments: object) -> t.AsyncIterator[bool]:
 def test_a_yield_in_place_of_a_return_opens_no_door(
     make_app: MakeApp, key: str, call: object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A generator is truthy, and must not count as a principal."""
     assert ask(make_app(**{key: call}), BEARER).status_code == 500
     assert "returned a generator: write 'return'" in caplog.text
 
@@ -398,6 +403,7 @@ def test_the_hosts_own_object_decides(make_app: MakeApp) -> None:
 
 
 def test_the_hosts_own_error_page_gives_way_to_the_envelope(make_app: MakeApp) -> None:
+    """The error handler of the host's flask-httpauth object is not used."""
     auth = token_auth(lambda token: None)
     auth.error_handler(lambda: ("go away", 418))
 
@@ -473,6 +479,7 @@ def test_a_key_beyond_ascii_never_reaches_the_hosts_object(
 
 
 def test_a_header_that_decides_nothing_may_hold_anything(make_app: MakeApp) -> None:
+    """A header that no verifier reads refuses nobody."""
     key = token_auth(lambda key: key == "good-key", header="X-API-Key")
     app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), key)))
     junk_key = {"HTTP_X_API_KEY": "\xff"}

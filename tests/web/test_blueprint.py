@@ -127,6 +127,7 @@ def test_the_monitor_answers_the_hosts_own_code(
 
 
 def test_an_organization_without_an_id_is_not_the_service(make_app: MakeApp) -> None:
+    """An empty id asks about an organization, and not about the service."""
     app = make_app(AVAILABILITY=lambda organization_id: organization_id is None)
     monitor = app.extensions["connector_health"]["connector_health"]
 

@@ -57,6 +57,7 @@ def test_development_settings_change_nothing(make_app: MakeApp, setting: str) ->
 
 @pytest.mark.parametrize("setting", ["TRAP_HTTP_EXCEPTIONS", "TRAP_BAD_REQUEST_ERRORS"])
 def test_trapped_exceptions_do_not_include_ours(make_app: MakeApp, setting: str) -> None:
+    """TRAP_HTTP_EXCEPTIONS does not turn our refusals into exceptions."""
     app = make_app()
     app.config[setting] = True
 

@@ -212,6 +212,7 @@ def keywords(**options: object) -> bool:
 def test_an_availability_that_is_never_asked_about_an_organization_is_refused(
     call: t.Any,
 ) -> None:
+    """A callback that takes organization_id by keyword alone would never get it."""
     message = complaint(AVAILABILITY=call)
 
     assert "must take organization_id as a positional argument, or nothing at all" in message
@@ -228,6 +229,7 @@ class Empty:
 
 
 def test_a_falsy_verifier_is_there_all_the_same() -> None:
+    """A callable object that is falsy, such as an empty container, still verifies."""
     assert read(VERIFY_TOKEN=Empty(), VERIFY_API_KEY=None).verify_token is not None
     assert "AUTH (object) excludes" in complaint(
         AUTH=object(), VERIFY_TOKEN=Empty(), VERIFY_API_KEY=None
