@@ -10,16 +10,16 @@ class ConnectorHealthError(Exception):
 class ConfigurationError(ConnectorHealthError):
     """A setting or a probe that cannot work.
 
-    Raised while the app is being put together, never during a request. The message names the
-    key or the probe, the type that was found, and what to write instead.
+    It is raised while the app is being put together, and never during a request. The message
+    names the key or the probe, what was found, and what to write instead.
     """
 
 
 class ProbeFailed(ConnectorHealthError):
     """Raise it in a probe to fail with words of your own.
 
-    Its text may be shown to authorized callers. The text of any other exception goes to the log
-    alone.
+    Its text may be shown to authorized callers, as that of :exc:`ProbeDegraded`. The text of
+    any other exception goes to the log alone.
     """
 
 

@@ -1,4 +1,4 @@
-"""The log: a listener that writes when a verdict turns, and when a run gives none."""
+"""The log: a listener that writes when a verdict turns, and when a request gets none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEVELS = {
 def line_of(event: Event) -> Callable[[], object] | None:
     """Give the call that writes an event's line, or ``None`` if it has none.
 
-    A run that leaves the verdict as it was has no line.
+    A settled run has a line only if the verdict turned.
     """
     if isinstance(event, NoVerdict):
         return partial(_no_verdict, event)

@@ -67,8 +67,8 @@ ProbeAnswer: t.TypeAlias = bool | Status | ProbeResult
 _YES = ProbeResult(Status.OK)
 _NO = ProbeResult(Status.UNAVAILABLE)
 
-# The result of a probe that has no verdict yet. It answers as unavailable. It is never kept,
-# and no threshold counts it.
+# The result of a probe that has no verdict which may be used. It answers as unavailable. It is
+# never kept, and no threshold counts it.
 UNKNOWN = ProbeResult(Status.UNAVAILABLE, "no verdict yet")
 
 
@@ -164,5 +164,8 @@ def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:
 
 
 def weigh(status: Status, *, critical: bool) -> Status:
-    """Give a scope's status by a single probe: one that is not critical degrades it at most."""
+    """Give the status that a probe's status implies for its scope.
+
+    A probe that is not critical makes its scope degraded at worst.
+    """
     return status if critical or status.available else Status.DEGRADED

@@ -3,15 +3,19 @@
 A request's walk
 ================
 
-1. *Fresh.* A request asks :mod:`.monitor` for the status of a scope. The monitor reads the
-   scope's :mod:`.record` from the :mod:`.cache`. If all of it is fresh, that is the answer: one
-   look-up for each scope, one reading of the clock, no lock.
-2. *Miss.* Otherwise this process's part of the engine answers (:mod:`.process`). It asks each
-   :mod:`.scope` for every probe's entry in the record. If an entry is missing or too old, the
-   request joins a :mod:`.flight` of the probe's :mod:`.lane`: the one on its way, or a new one.
-   A new flight that would get no slot before the deadline is refused at once (:mod:`.slots`).
-3. *Wait.* The request calls one thread (:mod:`.threads`) for all flights that have none, and
-   waits for them together until the deadline. A request's thread never runs a probe.
+1. *Fresh.* A request asks :mod:`.monitor` for the status of the service or of an organization.
+   The monitor reads the :mod:`.record` of each from the :mod:`.cache`. If all entries are
+   fresh, that is the answer: one look-up for each record, one reading of the clock, no lock.
+2. *Stale or missing.* Otherwise this process's part of the engine answers (:mod:`.process`). It
+   asks each :mod:`.scope` for every probe's entry. If the entry is not fresh, the request joins
+   a :mod:`.flight` of the probe's :mod:`.lane`: the one on its way, or a new one. A new flight
+   that would get no slot before the deadline is refused at once (:mod:`.slots`). A stale entry
+   is used as it is, while a thread makes the flight's run. For any other entry the request
+   waits.
+3. *Wait.* The request calls a thread (:mod:`.threads`) for the flights that have none, and
+   waits for all of them together until the deadline. At first a single thread makes all their
+   runs. A millisecond later, each flight that has not begun gets a thread of its own. The
+   thread of the request never runs a probe.
 4. *Run.* The called thread takes the flight from the lane's queue, and the :mod:`.runner` makes
    the run in it: in an empty context, with an app context of its own from the
    :mod:`.environment`. An event loop in that thread drives an async probe (:mod:`.coroutines`).
@@ -21,41 +25,53 @@ A request's walk
    once, as one of the :mod:`.events`, to all listeners. The flight lands, and every request
    that waits for it goes on.
 6. *Overdue.* The watch (:mod:`.background`) looks at the lanes whenever a run may be overdue.
-   It claims the flight, settles it as failed, and writes the thread off.
-7. *Answer.* The request reads the records once more, since other entries may be too old by now,
-   or renewed, and aggregates all results into a report.
+   It claims the flight, settles it as failed, and writes its thread off.
+7. *Answer.* The request reads the records once more, since other entries may have expired
+   during the wait, or have been renewed. Then it aggregates all results into a report.
 
 The words
 =========
 
 :status: ``ok``, ``degraded`` or ``unavailable``, in this order. An answer is "available" unless
     its status is ``unavailable``.
-:unknown: there is no verdict yet. It answers as unavailable. It is never kept, and no threshold
-    counts it as a failure.
-:scope: the service, or the organizations.
-:key: what a scope keeps a record for: ``None`` for the service, or an organization's id. A
-    probe and a key together are the unit of flights, thresholds and verdicts.
+:unknown: there is no verdict that may be used. It answers as unavailable. It is never kept, and
+    no threshold counts it as a failure.
+:scope: the service, or the organizations. Each probe belongs to one of the two.
+:key: ``None`` for the service, or an organization's id. A scope keeps one record for each key.
+    Flights, thresholds and verdicts belong to a probe and a key together.
 :run: one execution of a probe for a key. It is *overdue* once it is past its timeout.
+:runner: makes the runs of one probe.
 :outcome: what one run came to: a result, and the exception behind it if there was one.
-:flight: one run that all requests share which ask for its probe and key meanwhile.
+:flight: one run of a probe for a key, from its queueing until it *lands*. All requests that ask
+    for the two meanwhile share it. It lands with a result, or with the reason why there is
+    none.
 :lane: the queue and the threads of one probe. A hung probe exhausts its own lane alone.
-:slot: one run's place in a lane. A thread that hangs in an overdue run is *written off*: it
-    gives its slot back, and counts as hung until it returns.
-:settle: to turn an outcome into a verdict, once. The thread that *claims* a flight settles it.
-:verdict: what holds for a probe and a key since the last run was settled. A threshold may keep
-    it as it was, against the outcome of that run.
-:record: what is kept of a scope for a key: its probes' *entries*, and the verdict over all.
+:slot: the permission for one run of a lane. A thread that does not return in time is *written
+    off*: its slot is free again, and the thread counts as *hung* until it returns.
+:watch: the thread that looks after overdue runs.
+:claim: to take the right to settle a flight. It goes to one thread: the run's own, or the
+    watch.
+:settle: to turn an outcome into a verdict.
+:verdict: the status and the message that hold for a probe and a key now. A threshold may let
+    them differ from the last outcome. The verdict of a record is that of all its probes
+    together.
+:entry: what is kept of a probe for a key: its verdict, until when that may be used, and how
+    many results in a row have contradicted it.
+:record: what is kept for a key: the entries of all probes of the scope, and their verdict.
+:keeper: turns the outcomes of one probe into entries. Nobody else writes them.
 :fresh, stale: within its TTL an entry is fresh. Up to ``max_stale`` longer it is stale: it is
-    served while a run refreshes it. Beyond that it is not believed.
-:event: the frozen announcement of something that was settled or given up. The log listens.
-:report: a scope's verdict and the results that it came from.
+    used while a run refreshes it. After that it is not used.
+:event: the frozen announcement that something was settled or given up.
+:listener: takes every event. The log is one.
+:report: the answer for the service or an organization: its status, and each probe's result.
 
 What always holds
 =================
 
 Each rule is followed by the tests that were red without it.
 
-1. At most one run of a probe and a key goes on in a process, but for overdue ones.
+1. At most one run of a probe goes on for a key in a process. Runs that are written off do not
+   count.
    ``engine/test_flight.py::test_requests_at_the_same_time_share_one_run``
 2. No request outlives its deadline by more than 50 ms, whatever probes and name servers do.
    ``engine/test_flight.py::test_several_hung_probes_cost_one_deadline``
@@ -67,8 +83,8 @@ Each rule is followed by the tests that were red without it.
    ``engine/test_faults.py::test_a_probe_that_hangs_costs_one_deadline_and_leaves_others_alone``
    ``engine/test_faults.py::test_a_hung_probe_takes_no_more_threads_than_twice_its_slots``
    ``servers/test_processes.py::test_a_hung_run_delays_no_exit``
-5. Nothing older than its TTL and ``max_stale`` is served. Steps of the system's time of day
-   change nothing.
+5. No entry is used that is older than its TTL and ``max_stale`` together. A step of the
+   system's time of day changes nothing.
    ``engine/test_scope.py::test_a_result_beyond_max_stale_is_not_believed``
    ``engine/test_faults.py::test_no_verdict_asks_for_the_time_of_day``
 6. A failure needs a run that has ended or is overdue. Without a slot or a thread, the result is
@@ -83,8 +99,8 @@ Each rule is followed by the tests that were red without it.
 9. A child that is forked at any moment answers. No thread exists before the first question.
    ``servers/test_processes.py::test_a_child_forked_at_any_moment_answers``
    ``servers/test_processes.py::test_no_thread_exists_before_the_first_question``
-10. Each run has an empty context of its own, with an app context that outlives all that the run
-    has started. It never sees a request.
+10. Each run has an empty context of its own, with an app context that outlives all that asyncio
+    knows of the run, and every call in ``asyncio.to_thread``. A run never sees a request.
     ``engine/test_runner.py::test_a_run_has_an_app_context_of_its_own_and_no_request``
     ``engine/test_runner.py::test_a_late_thread_of_a_cancelled_run_gives_its_connection_back``
 11. The result of one organization is never given for another one.
@@ -102,7 +118,8 @@ Each rule is followed by the tests that were red without it.
 16. An exception at any line of a request's thread leaves nothing that the next request, or the
     next look of the watch, does not mend.
     ``engine/test_interruptions.py::test_after_an_interruption_at_any_line_the_next_is_answered``
-17. Whatever the engine gives up, it says so, with the reason, in the result and to listeners.
+17. If a request is answered without a verdict, the result says why, and so does an event (one a
+    minute for each probe).
     ``engine/test_slots.py::test_when_all_hang_that_may_the_result_and_the_log_say_so``
     ``engine/test_events.py::test_an_answer_without_a_verdict_is_announced``
 """

@@ -53,8 +53,8 @@ class Background:
 class Watch:
     """Calls ``look`` whenever a run may have become overdue.
 
-    Nothing has to wake it. What begins after a look becomes overdue one ``interval`` later at
-    the earliest, and by then the watch has looked again.
+    Nothing has to wake it: a run that begins after a look becomes overdue one ``interval``
+    later at the earliest, and by then the watch has looked again.
 
     :param look: does what is due, and returns the time by which to look again (monotonic
         seconds), or ``None`` if there is nothing to look after.

@@ -40,10 +40,9 @@ class Environment:
 
 
 def this_process() -> ProcessId:
-    """Name this process.
+    """Name this process, by its number and by how often it and its ancestors have forked.
 
-    The system gives the number of a process that has ended to a later one, so the name also
-    says how often this process and its ancestors have forked.
+    The number alone would not do, since the system reuses the numbers of processes.
     """
     return os.getpid(), _forks
 

@@ -38,7 +38,7 @@ class EndedLate(t.NamedTuple):
 class NoVerdict(t.NamedTuple):
     """A request was answered without a verdict of a probe.
 
-    Of a probe that stays without one, this is announced once in a while.
+    For each probe this is announced at most once a minute, whatever the organization.
     """
 
     probe: str
@@ -48,8 +48,9 @@ class NoVerdict(t.NamedTuple):
 
 Event: t.TypeAlias = Settled | EndedLate | NoVerdict
 
-# A listener takes an event in the thread that settled the run, and must return at once. Work
-# that may block, such as writing to the log, it returns as a call.
+# A listener takes an event in the thread that announces it: that of a run, the watch, or for
+# NoVerdict that of a request. It must return at once. Work that may block, such as writing to
+# the log, it returns as a call.
 Listener: t.TypeAlias = Callable[[Event], Call | None]
 
 
@@ -64,7 +65,7 @@ class Announcer:
         self._background = background
 
     def announce(self, event: Event) -> None:
-        """Announce an event. No listener can fail it, and none makes it wait."""
+        """Announce an event. A listener that raises harms no other listener."""
         for listener in self._listeners:
             try:
                 call = listener(event)

@@ -45,9 +45,10 @@ def locked(method: M) -> M:
 class Lane:
     """Starts the runs of one probe, at most as many at once as the probe has slots.
 
-    A flight is settled once, by the thread that claims it: the run's own thread, or, if the
-    run is overdue, the watch. Python cannot stop the thread of an overdue run, so the thread is
-    written off: its slot is free again, and its outcome will be discarded.
+    A flight is settled once, by the thread that claims it: the run's own thread, or, if the run
+    is overdue, the watch. Python cannot stop a thread. The thread of an overdue run, or of a
+    run that goes on after it was settled, is written off: its slot is free again, and any
+    outcome that still comes is discarded.
 
     The thread of a request only puts a flight into the queue, registers it, and calls a thread.
     If an exception interrupts it after any of these steps, the next request or the next look
@@ -115,8 +116,8 @@ class Lane:
         If as many threads hang as may hang, the flights that wait are refused. Nothing is
         settled by that, so the next request asks again.
 
-        :return: when the next run becomes overdue, infinity if none has begun, or ``None`` if
-            there is nothing left to look after.
+        :return: when to look again, infinity if no run has begun, or ``None`` if there is
+            nothing left to look after.
         """
         with self._lock:
             now = self._clock.now()

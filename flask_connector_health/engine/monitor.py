@@ -1,4 +1,4 @@
-"""The monitor: what may be asked of the engine, and which process answers."""
+"""The monitor: the questions that the engine answers, in whatever process it is asked."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .record import all_fresh_until, severity_of
 class Monitor:
     """Answers for the service and for each organization, within the deadline.
 
-    What runs, and what guards it, belongs to one process. A forked child makes its own, with
-    the results that its parent had. No thread starts before the first question.
+    Lanes, threads and locks belong to one process. A forked child makes its own, with the
+    results that its parent had. No thread starts before the first question.
 
     :param environment: what surrounds the engine, such as the clock.
     :param listeners: hear of every event.
@@ -49,7 +49,10 @@ class Monitor:
         from . import coroutines  # noqa: F401
 
     def status(self, organization_id: str | None = None) -> Status:
-        """Give the status alone. If all is fresh, this takes no lock and looks at no probe."""
+        """Give the status alone, of the service or of an organization.
+
+        If all entries are fresh, this takes no lock and looks at no probe.
+        """
         process = self._process  # in a forked child its parent's, whose fresh results hold
         if process is not None:
             now = self._now()
@@ -63,7 +66,7 @@ class Monitor:
         return self.report(organization_id).status
 
     def report(self, organization_id: str | None = None) -> Report:
-        """Give the scope's verdict. The service's verdict is part of every organization's.
+        """Report on the service, or on an organization and the service together.
 
         Fresh results are used as they are. A result past its TTL is used as well while a run
         refreshes it, up to ``max_stale``. If a result is missing or older than that, the call

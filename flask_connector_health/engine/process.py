@@ -1,4 +1,4 @@
-"""What exists once in each process: the lanes, their records, and the threads."""
+"""A process: the lanes, the records and the threads, which exist once in each process."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Process:
         return Scope(lanes, records, self._clock)
 
     def report(self, organization_id: str | None) -> Report:
-        """Report on a scope, after one wait for all runs that are needed."""
+        """Report on the service, or on an organization as well, after one wait for all runs."""
         asked: list[tuple[Scope, str | None]] = [(self.service, None)]
         if organization_id is not None:
             asked.append((self.organization, organization_id))
@@ -93,18 +93,18 @@ class Process:
         found = find_all(asked, until, self._threads, self._clock)
         return aggregate(
             [
-                (lane.probe.name, lane.probe.critical, self._result(lane, place))
-                for lane, place in found.items()
+                (lane.probe.name, lane.probe.critical, self._result(lane, each))
+                for lane, each in found.items()
             ]
         )
 
-    def _result(self, lane: Lane, place: Entry | Flight) -> ProbeResult:
-        if not isinstance(place, Flight):
-            return result_of(place)
-        if place.result is not None:
-            return place.result
-        reason = place.refusal or lane.obstacle(place)
-        self._warn(lane, place.organization_id, reason or _TOO_SLOW.format(self._deadline))
+    def _result(self, lane: Lane, found: Entry | Flight) -> ProbeResult:
+        if not isinstance(found, Flight):
+            return result_of(found)
+        if found.result is not None:
+            return found.result
+        reason = found.refusal or lane.obstacle(found)
+        self._warn(lane, found.organization_id, reason or _TOO_SLOW.format(self._deadline))
         return UNKNOWN if reason is None else ProbeResult(Status.UNAVAILABLE, reason)
 
     def _warn(self, lane: Lane, organization_id: str | None, reason: str) -> None:

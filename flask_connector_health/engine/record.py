@@ -94,7 +94,7 @@ def succeed(
     )
     if verdict is result.status:
         message = result.message
-    elif verdict is not before:  # the verdict has gone a part of the way to the result
+    elif verdict is not before:  # it has moved towards the result: neither message explains it
         message = ""
     return entry_of(verdict, message, until, streaks)
 
@@ -126,7 +126,10 @@ class Records(Cache[str | None, Record]):
         return was, t.cast(Entry, entries_of(after)[place])
 
     def _composed(self, entries: Sequence[Entry | None]) -> Record:
-        """Make a record: as fresh as its oldest entry, as bad as its worst critical one."""
+        """Make a record, which is fresh until its first entry expires.
+
+        It is as bad as its worst probe. A probe that is not critical degrades it at most.
+        """
         until, severity = math.inf, Status.OK.severity
         for entry, critical in zip(entries, self._critical, strict=True):
             if entry is None:
@@ -177,6 +180,6 @@ class Keeper:
         return result
 
     def discard(self, organization_id: str | None, outcome: Outcome | str) -> None:
-        """Take the outcome of a run that was settled without it."""
+        """Drop an outcome that came after its flight was settled. Announce its exception."""
         if isinstance(outcome, Outcome) and outcome.cause is not None:
             self._announcer.announce(EndedLate(self._name, organization_id, outcome.cause))

@@ -30,13 +30,15 @@ class Runner:
         self._pool = pool
 
     def run(self, organization_id: str | None, report: Reporter) -> None:
-        """Run the probe, report the outcome, and return when all that it has started has ended.
+        """Run the probe, report the outcome, and return when the run has ended.
 
         A run sees an empty context, and in it an app context that is torn down in the same
-        thread, after all that the run has started. Whatever the probe raises is an outcome.
+        thread. An async run ends with the last of its tasks and of its calls in
+        ``asyncio.to_thread``. Whatever the probe raises is an outcome.
 
-        :param report: takes the outcome, or a text that says why the probe could not be run.
-            It takes ``None`` at the end if it had the outcome before.
+        :param report: is called with the outcome, or with a text that says why the probe could
+            not be run. If the outcome was reported before the end, it is called with ``None``
+            at the end.
         """
         # The outcome has no variable: with the frames of its exception it would be a cycle.
         report(contextvars.Context().run(self._made, organization_id, report))

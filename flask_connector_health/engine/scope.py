@@ -15,7 +15,8 @@ from .threads import START, Threads
 # Seconds for which a single thread is to begin all runs of a request.
 PATIENCE = 0.001
 
-# What a request finds for each lane: an entry to use, or a flight to wait for.
+# What a request finds for each lane: an entry to use, or a flight to wait for, which may have
+# been refused.
 Found: t.TypeAlias = dict[Lane, Entry | Flight]
 
 
@@ -42,11 +43,11 @@ class Scope:
             record, now = self.records.get(key), self._clock.now()
             entries = self.records.blank if record is None else entries_of(record)
             for lane, entry, count in zip(self.lanes, entries, settled, strict=True):
-                place = before.get(lane)
-                if not isinstance(place, Flight):
-                    place = self._usable(lane, key, entry, now, count)
-                if place is not None:
-                    found[lane] = place
+                usable = before.get(lane)
+                if not isinstance(usable, Flight):
+                    usable = self._usable(lane, key, entry, now, count)
+                if usable is not None:
+                    found[lane] = usable
         return found
 
     def _usable(
@@ -67,7 +68,7 @@ class Scope:
 def find_all(
     asked: Sequence[tuple[Scope, str | None]], until: float, threads: Threads, clock: Clock
 ) -> Found:
-    """Find what is asked of several scopes, after one wait for all flights that are needed.
+    """Find every entry of several scopes. If flights are needed, wait for all of them together.
 
     :param asked: the scopes, each with the key of its record.
     :param until: the request's deadline. By then a flight may not have landed.
@@ -75,13 +76,13 @@ def find_all(
     found: Found = {}
     waited: set[Flight] = set()
     while True:
-        # This looks again after each wait: other entries may be too old by then, or renewed.
+        # Look again after each wait: other entries may have expired meanwhile, or be renewed.
         for scope, key in asked:
             found.update(scope.find(key, found))
         flying = {
-            lane: place
-            for lane, place in found.items()
-            if isinstance(place, Flight) and place not in waited
+            lane: flight
+            for lane, flight in found.items()
+            if isinstance(flight, Flight) and flight not in waited
         }
         if not flying:
             return found

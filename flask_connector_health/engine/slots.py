@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-# Runs that may wait for others to end. More of them would only take memory.
+# The longest queue of a probe. A longer one would only take memory.
 QUEUE = 1_000
 
 # Threads that may hang in runs of the service, or of one organization.
@@ -22,7 +22,7 @@ WEIGHT = 0.1
 SPARE = 1.5
 
 _ALL_HUNG = (
-    "{} of its runs hang, and no more may, so it cannot be run; give the client that it uses a"
+    "{} of its runs hang, which is the limit, so it is not run; give the client that it uses a"
     " timeout"
 )
 _KEY_HUNG = (
@@ -34,8 +34,8 @@ _KEY_HUNG = (
 class Slots:
     """Counts a probe's runs, those that hang, and those that are asked for.
 
-    As many threads as there are slots may hang; each hung thread beyond that takes a slot. The
-    lane calls every method under its lock. Times are monotonic seconds.
+    Up to ``limit`` hung threads cost no slot. Each further one costs a slot, so that at most
+    twice as many hang. The lane calls every method under its lock. Times are monotonic seconds.
 
     :param limit: how many slots there are.
     :param deadline: a request's limit in seconds. A run that would begin later is refused.
@@ -58,22 +58,22 @@ class Slots:
         return min(self._limit, 2 * self._limit - self.hung.total())
 
     def take(self) -> None:
-        """Give a run a slot."""
+        """Count a run that takes a slot."""
         self._running += 1
         self.free -= 1
 
     def give_back(self) -> None:
-        """Take the slot of a run that has ended."""
+        """Count a run that has ended, and gives its slot back."""
         self._running -= 1
         self._count()
 
     def write_off(self, organization_id: str | None) -> None:
-        """Take the slot of a run whose thread hangs."""
+        """Count a run whose thread hangs, so that its slot is free again."""
         self.hung[organization_id] += 1
         self.give_back()
 
     def return_from(self, organization_id: str | None) -> None:
-        """Count one hung thread less."""
+        """Count a hung thread that has returned."""
         self.hung -= Counter([organization_id])  # this forgets keys that have none left
         self._count()
 

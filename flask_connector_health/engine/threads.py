@@ -67,22 +67,21 @@ class Bell:
 class Threads:
     """Daemon threads that start when they are needed, are used again, and end when idle.
 
-    This is the one way in which the engine has something done soon in another thread. No two
-    steps of a caller must agree with each other, so that an exception between them loses at
-    most that caller's call.
+    This is the one way in which the engine has something done soon in another thread. An
+    exception between any two steps of a caller loses at most that caller's call.
     """
 
     def __init__(self) -> None:
         self._idle: list[tuple[Bell, _Calls]] = []  # how to give an idle thread a call
         self._calls: _Calls = deque()  # calls for threads that are starting
-        self._started = -math.inf  # when the thread was started that will start the next one
+        self._started = -math.inf  # when the last thread was started that has not begun
         self.is_refused = False  # whether the system refused the last thread
 
     def run(self, name: str, call: Call) -> bool:
         """Have a call made soon, beside all others; return whether there is a thread for it.
 
-        A caller starts one thread at most, and that thread starts the next. Where a probe
-        spins on the CPU, each start of a thread keeps its caller waiting for two turns.
+        A caller starts one thread at most, and that thread starts the next. While a probe spins
+        on the CPU, each start of a thread costs the caller two turns of the interpreter.
 
         :param name: tells people who list the threads what this one does.
         :param call: must not raise.

@@ -21,7 +21,7 @@ _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ProbeOptions(t.TypedDict, total=False):
-    """A probe's severity and timing: the fields of :class:`Probe`, as keyword arguments."""
+    """A probe's options: the fields of :class:`Probe` but its name and its call."""
 
     scope: Scope
     critical: bool
@@ -95,7 +95,7 @@ class Probe:
 def check_name(name: object) -> None:
     """Check a probe's name.
 
-    :raises ConfigurationError: if it is none. The message says how to write a name.
+    :raises ConfigurationError: if it is not a valid name. The message says how to write one.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(

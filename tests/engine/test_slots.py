@@ -141,7 +141,7 @@ def test_when_all_hang_that_may_the_result_and_the_log_say_so(
 ) -> None:
     result = result_of(all_hung.report("org_c"))
 
-    text = "2 of its runs hang, and no more may, so it cannot be run; give the client that"
+    text = "2 of its runs hang, which is the limit, so it is not run; give the client that"
     assert result.message.startswith(text)
     assert result.status is Status.UNAVAILABLE
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
@@ -177,7 +177,7 @@ def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
 
     clock.advance(5.0)
 
-    assert result_of(waiting()).message.startswith("2 of its runs hang, and no more may")
+    assert result_of(waiting()).message.startswith("2 of its runs hang, which is the limit")
     assert gated.runs == 2
 
 
