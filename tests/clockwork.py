@@ -104,8 +104,8 @@ def report_of(app: Flask, organization_id: str | None = None) -> Report:
 
 
 def lane_of(monitor: Monitor, name: str = "drive") -> Lane:
-    runtime = monitor._current()
-    lanes = runtime.service.lanes + runtime.organization.lanes
+    process = monitor._current()
+    lanes = process.service.lanes + process.organization.lanes
     return next(lane for lane in lanes if lane.probe.name == name)
 
 
@@ -132,10 +132,10 @@ def keeps_a_thread_until(monitor: Monitor, release: threading.Event) -> None:
     eventually(lambda: not lane_of(monitor).slots.hung)
 
 
-def begin(monitor: Monitor, key: str | None = None) -> Flight:
+def begin(monitor: Monitor, key: str | None = None, name: str = "drive") -> Flight:
     """Start a run for this key, and wait for nothing."""
-    lane = lane_of(monitor)
-    flight = lane.join(key, lane.settled)
+    lane = lane_of(monitor, name)
+    flight = lane.join(key, lane._keeper.records.get(key))
     assert isinstance(flight, Flight)
     lane.call(flight)
     return flight

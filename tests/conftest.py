@@ -51,6 +51,7 @@ CONFIG: dict[str, t.Any] = {
 
 MakeApp = Callable[..., Flask]
 MakeMonitor = Callable[..., Monitor]
+OpenContext = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -145,6 +146,7 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
     def make(
         *probes: Probe,
         jitter: Callable[[], float] = lambda: 0.0,
+        open_context: OpenContext = contextlib.nullcontext,
         listeners: Sequence[Listener] = (),
         **settings: t.Any,
     ) -> Monitor:
@@ -152,7 +154,7 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
         return Monitor(
             Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
             probes,
-            Environment(contextlib.nullcontext, clock, jitter),
+            Environment(open_context, clock, jitter),
             [line_of, *listeners],
         )
 

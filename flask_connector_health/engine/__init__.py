@@ -61,6 +61,9 @@ The words
 :keeper: turns the outcomes of one probe into entries. Nobody else writes them.
 :fresh, stale: within its TTL an entry is fresh. Up to ``max_stale`` longer it is stale: it is
     used while a run refreshes it. After that it is not used.
+:timeout: a run's limit, from its start.
+:deadline: a request's limit, over everything. Requests that share a flight share the deadline
+    of the first.
 :event: the frozen announcement that something was settled or given up.
 :listener: takes every event. The log is one.
 :report: the answer for the service or an organization: its status, and each probe's result.
@@ -103,8 +106,10 @@ Each rule is followed by the tests that were red without it.
     knows of the run, and every call in ``asyncio.to_thread``. A run never sees a request.
     ``engine/test_runner.py::test_a_run_has_an_app_context_of_its_own_and_no_request``
     ``engine/test_runner.py::test_a_late_thread_of_a_cancelled_run_gives_its_connection_back``
-11. The result of one organization is never given for another one.
+11. The result of one organization is never given for another one. A caller who was refused has
+    started nothing.
     ``engine/test_monitor.py::test_organizations_do_not_share_a_result``
+    ``web/test_auth.py::test_each_step_happens_only_after_the_one_before``
 12. Thresholds count results that are truly consecutive.
     ``engine/test_record.py::test_verdicts_are_those_of_the_model``
 13. With the default settings, a healthy organization is never answered as unavailable for want
@@ -112,6 +117,7 @@ Each rule is followed by the tests that were red without it.
     ``servers/test_capacity.py::test_no_healthy_organization_reads_as_down``
 14. Nothing that the engine starts or logs belongs to the request that happened to cause it.
     ``engine/test_threads.py::test_no_thread_begins_in_the_context_of_who_needs_it``
+    ``engine/test_events.py::test_a_listener_hears_in_an_empty_context``
     ``engine/test_background.py::test_a_call_sees_no_context_but_its_own``
 15. Tasks and coroutines of a probe are asyncio's own, so that libraries see what they expect.
     ``engine/test_coroutines.py::test_tasks_and_coroutines_are_what_asyncio_made``

@@ -16,7 +16,7 @@ from functools import partial
 from flask_connector_health.model import Status
 
 from .environment import leave_child_of, this_process
-from .outcome import ADVICE, Outcome, Reporter, answered, overdue, raised, text_of
+from .outcome import ADVICE, Deliver, Outcome, answered, overdue, raised, text_of
 from .threads import NO_THREAD, Bell, NativeThreads, Threads, original
 
 # Calls that a run may have in threads at once. Others wait.
@@ -38,18 +38,18 @@ _SAYS_SO = re.compile("[Ee]vent loop is closed|different (event )?loop")
 
 
 def drive(
-    awaitable: Awaitable[object], timeout: float, pool: Threads, report: Reporter
+    awaitable: Awaitable[object], timeout: float, pool: Threads, deliver: Deliver
 ) -> Outcome | str | None:
     """Drive an awaitable, and all that it starts, to the end. Cancel it at its timeout.
 
     :param pool: threads for what the run calls with ``asyncio.to_thread``. Where gevent has
         patched Python's threads, a native thread of the pool drives the loop as well.
-    :param report: takes the outcome before the end, if something that the run started goes on.
-    :return: the outcome, a text that says why there is none, or ``None`` if it was reported.
+    :param deliver: takes the outcome before the end, if something that the run started goes on.
+    :return: the outcome, a text that says why there is none, or ``None`` if it was delivered.
     """
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end
     if not isinstance(pool, NativeThreads):
-        return to_its_end(report)
+        return to_its_end(deliver)
     known, ended, context = Bell(), Bell(), contextvars.copy_context()
     outcomes: deque[Outcome | str | None] = deque()
 
@@ -67,7 +67,7 @@ def drive(
         return NO_THREAD
     known.hear()
     if not ended.hear(0.0):
-        report(outcomes.popleft())
+        deliver(outcomes.popleft())
         ended.hear()
     return outcomes.popleft()
 
@@ -81,8 +81,8 @@ class _Drive:
         self._calls = Calls(pool)
         self._outcomes: deque[Outcome | str] = deque()  # the first one is the run's
 
-    def to_its_end(self, report: Reporter) -> Outcome | str | None:
-        main, runner = self._main(report), asyncio.Runner(loop_factory=self._make_loop)
+    def to_its_end(self, deliver: Deliver) -> Outcome | str | None:
+        main, runner = self._main(deliver), asyncio.Runner(loop_factory=self._make_loop)
         for step in (partial(runner.run, main), runner.close):
             try:
                 step()
@@ -112,13 +112,13 @@ class _Drive:
     async def _shut_down(self, timeout: float | None = None) -> None:
         self._calls.shutdown()  # a loop itself would do so in one more thread
 
-    async def _main(self, report: Reporter) -> None:
+    async def _main(self, deliver: Deliver) -> None:
         process = this_process()
         awaited = _awaited(self._awaitable, self._timeout)
         self._outcomes.append(self._calls.judged(await awaited))
         leave_child_of(process)
         if self._calls.begun or len(asyncio.all_tasks()) > 1:
-            report(self._outcomes.popleft())
+            deliver(self._outcomes.popleft())
 
 
 async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:

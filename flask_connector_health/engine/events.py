@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import typing as t
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from flask_connector_health.model import Status
 
@@ -12,7 +15,8 @@ from .outcome import Outcome
 from .threads import Call
 
 
-class Settled(t.NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Settled:
     """A run is settled: it has ended or is overdue, and its probe has a verdict from it.
 
     :param before: the verdict until then; ``OK`` if there was none.
@@ -27,7 +31,8 @@ class Settled(t.NamedTuple):
     outcome: Outcome
 
 
-class EndedLate(t.NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EndedLate:
     """A run has raised an exception after it was settled."""
 
     probe: str
@@ -35,7 +40,8 @@ class EndedLate(t.NamedTuple):
     cause: BaseException
 
 
-class NoVerdict(t.NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NoVerdict:
     """A request was answered without a verdict of a probe.
 
     For each probe this is announced at most once a minute, whatever the organization.
@@ -48,14 +54,13 @@ class NoVerdict(t.NamedTuple):
 
 Event: t.TypeAlias = Settled | EndedLate | NoVerdict
 
-# A listener takes an event in the thread that announces it: that of a run, the watch, or for
-# NoVerdict that of a request. It must return at once. Work that may block, such as writing to
-# the log, it returns as a call.
+# A listener takes an event in a thread of the engine, in an empty context, and must return at
+# once. Work that may block, such as writing to the log, it returns as a call.
 Listener: t.TypeAlias = Callable[[Event], Call | None]
 
 
 class Announcer:
-    """Hands each event to all listeners.
+    """Hands each event to all listeners. A listener that raises harms no other one.
 
     :param background: makes the calls that listeners return, in their order.
     """
@@ -65,11 +70,19 @@ class Announcer:
         self._background = background
 
     def announce(self, event: Event) -> None:
-        """Announce an event. A listener that raises harms no other listener."""
+        """Announce an event in this thread, which must be one of the engine's."""
         for listener in self._listeners:
             try:
-                call = listener(event)
-            except BaseException:  # noqa: BLE001, S112 - a listener may do no harm
+                call = contextvars.Context().run(listener, event)
+            except BaseException:  # noqa: BLE001, S112 - a listener may raise anything
                 continue
-            if call is not None and not self._background.do(call):
-                self._background.work()  # the system has no thread, and nothing may be lost
+            if call is not None:
+                self._do(call)
+
+    def announce_later(self, event: Event) -> None:
+        """Announce an event in the background, since this is the thread of a request."""
+        self._do(partial(self.announce, event))
+
+    def _do(self, call: Call) -> None:
+        if not self._background.do(call):
+            self._background.work()  # the system has no thread, and nothing may be lost

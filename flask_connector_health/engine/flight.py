@@ -27,7 +27,7 @@ class Flight:
     :param has_landed: whether it has its result or its refusal.
     """
 
-    organization_id: str | None
+    key: str | None
     called: float
     lacks_thread: bool = False
     started: float | None = None
@@ -57,13 +57,6 @@ class Flight:
         self._bells.append(bell)
         if not self.has_landed:  # it may have landed just before the bell was there
             bell.hear(seconds)
-
-
-def expect(flights: Sequence[Flight], until: float) -> None:
-    """Set the deadline of those flights that no request has waited for yet."""
-    for flight in flights:
-        if flight.deadline is None:
-            flight.deadline = until
 
 
 def wait_for(flights: Sequence[Flight], until: float, clock: Clock) -> None:

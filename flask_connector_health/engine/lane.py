@@ -14,7 +14,7 @@ from .background import Watch
 from .environment import Clock
 from .flight import Flight
 from .outcome import Outcome, overdue, raised
-from .record import Keeper
+from .record import Keeper, Record
 from .runner import Runner
 from .slots import Slots
 from .threads import NO_THREAD, Threads, name_thread
@@ -69,7 +69,6 @@ class Lane:
     ) -> None:
         self.probe = runner.probe
         self.slots = slots
-        self.settled = 0  # how many runs it has settled
         self._runner = runner
         self._keeper = keeper
         self._threads = threads
@@ -78,28 +77,26 @@ class Lane:
         self._lock = threading.Lock()
         self._queue: deque[Flight] = deque()
         self._flights: dict[str | None, Flight] = {}  # those that have not landed, by key
-        self._running: set[Flight] = set()  # those that have a thread which is not written off
 
     @locked
-    def join(self, organization_id: str | None, settled: int) -> Flight | None:
+    def join(self, key: str | None, record: Record | None) -> Flight | None:
         """Share the key's flight, or start one. This never waits for a probe.
 
-        :param settled: the lane's ``settled``, as it was before the caller read the key's
-            record. If a run has been settled since then, a fresh result may have just arrived:
-            no flight is started, and the caller must read the record again.
+        :param record: the key's record, as the caller has read it. If it has been replaced
+            since, a fresh result may have just arrived: no flight is started, and the caller
+            must read the record again.
         """
         now = self._clock.now()
-        flight = self._flights.get(organization_id)
+        flight = self._flights.get(key)
         if flight is None:
-            if settled != self.settled:
+            if self._keeper.records.get(key) is not record:
                 return None
-            flight = Flight(organization_id, now)
-            refusal = self.slots.admit(organization_id, len(self._queue), now)
+            flight = Flight(key, now)
+            refusal = self.slots.admit(flight, len(self._queue), now)
             if refusal is not None:
                 return flight.refuse(refusal)
-            flight.lacks_thread = len(self._queue) < self.slots.free
             self._queue.append(flight)
-            self._flights[organization_id] = flight
+            self._flights[key] = flight
         elif flight.started is None and now >= flight.called + RECALL:
             flight.lacks_thread = self.slots.free > 0
         return flight
@@ -120,23 +117,23 @@ class Lane:
             nothing left to look after.
         """
         with self._lock:
-            now = self._clock.now()
-            gone = [flight for flight in self._running if now >= self._written_off_at(flight)]
+            running, now = self.slots.running, self._clock.now()
+            gone = [flight for flight in running if now >= self._written_off_at(flight)]
             late = [flight for flight in gone if flight.claimed is None]
             for flight in gone:
                 flight.claimed = now
-                self._running.discard(flight)
-                self.slots.write_off(flight.organization_id)
+                self.slots.write_off(flight)
             stranded = [] if self.slots.capacity > 0 else list(self._queue)
             for flight in stranded:
                 self._forget(flight)
             if stranded:
                 self._queue.clear()
-            due = min(map(self._written_off_at, self._running), default=math.inf)
+            reason = self.slots.all_hung()
+            due = min(map(self._written_off_at, running), default=math.inf)
             calls = max(0, min(self.slots.free, len(self._queue)))
-            is_idle = not (self._flights or self._running)
+            is_idle = not (self._flights or running)
         for flight in stranded:
-            flight.refuse(self.slots.all_hung())
+            flight.refuse(reason)
         for flight in late:
             self._conclude(flight, overdue(self._runner.policy.timeout), now)
         for _ in range(calls):
@@ -160,10 +157,11 @@ class Lane:
         self._watch.attend()
         while (flight := self._take()) is not None:
             try:
-                self._runner.run(flight.organization_id, partial(self._report, flight))
+                self._runner.run(flight.key, partial(self._receive, flight))
             except BaseException as error:  # noqa: BLE001 - it would cost the lane a slot
-                self._report(flight, raised(error))
-            self._leave(flight)
+                self._receive(flight, raised(error))
+            with self._lock:
+                self.slots.leave(flight)
 
     def _take(self) -> Flight | None:
         with self._lock:
@@ -172,19 +170,10 @@ class Lane:
             flight = self._queue.popleft()
             flight.started = self._clock.now()
             flight.due = flight.started + self._runner.policy.timeout
-            self._running.add(flight)
-            self.slots.take()
+            self.slots.take(flight)
             return flight
 
-    def _leave(self, flight: Flight) -> None:
-        with self._lock:
-            if flight in self._running:
-                self._running.discard(flight)
-                self.slots.give_back()
-            else:
-                self.slots.return_from(flight.organization_id)
-
-    def _report(self, flight: Flight, outcome: Outcome | str | None) -> None:
+    def _receive(self, flight: Flight, outcome: Outcome | str | None) -> None:
         if outcome is None:
             return
         with self._lock:
@@ -195,7 +184,7 @@ class Lane:
                 if isinstance(outcome, str):
                     self._forget(flight)
         if is_settled:
-            self._keeper.discard(flight.organization_id, outcome)
+            self._keeper.discard(flight.key, outcome)
         elif isinstance(outcome, str):
             flight.refuse(outcome)
         else:
@@ -205,21 +194,20 @@ class Lane:
         if at >= flight.due:
             outcome, at = overdue(self._runner.policy.timeout), flight.due
         try:
-            flight.result = self._keeper.settle(flight.organization_id, outcome, at)
+            flight.result = self._keeper.settle(flight.key, outcome, at)
         except BaseException as error:  # noqa: BLE001 - out of memory: no request may wait
             flight.refusal = f"its result could not be kept: {type(error).__name__}"
         with self._lock:
-            self.slots.took(at - t.cast(float, flight.started))
+            self.slots.note(at - t.cast(float, flight.started))
             # Not before the result is kept: a request that does not find the flight must find
             # the result.
             self._forget(flight)
-            self.settled += 1
         flight.land()
 
     def _forget(self, flight: Flight) -> None:
         # After an exception between two steps of a request, the key may have a newer flight.
-        if self._flights.get(flight.organization_id) is flight:
-            del self._flights[flight.organization_id]
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
 
     def _written_off_at(self, flight: Flight) -> float:
         return flight.due if flight.claimed is None else flight.claimed + GRACE

@@ -76,11 +76,11 @@ class Monitor:
         return self._current().report(organization_id)
 
     def _current(self) -> Process:
-        name, process = this_process(), self._process
-        if process is None or process.name != name:
+        identity, process = this_process(), self._process
+        if process is None or process.identity != identity:
             # No lock: a child might inherit it locked, for ever. If several threads come here
             # at once, all of them take the object that was registered first.
-            made = self._make_process(name, process)
-            process = self._processes.setdefault(name, made)
-            self._process, self._processes = process, {name: process}
+            made = self._make_process(identity, process)
+            process = self._processes.setdefault(identity, made)
+            self._process, self._processes = process, {identity: process}
         return process

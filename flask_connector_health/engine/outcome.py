@@ -25,8 +25,8 @@ class Outcome(t.NamedTuple):
 
 
 # Takes an outcome, or a text that says why the probe could not be run, or None if the run had
-# reported its outcome before it ended.
-Reporter: t.TypeAlias = Callable[[Outcome | str | None], object]
+# delivered its outcome before it ended.
+Deliver: t.TypeAlias = Callable[[Outcome | str | None], object]
 
 
 def answered(answer: object) -> Outcome:

@@ -45,22 +45,21 @@ class Process:
 
     def __init__(
         self,
-        name: ProcessId,
+        identity: ProcessId,
         parent: Process | None,
         settings: Settings,
         probes: Sequence[Probe],
         environment: Environment,
         listeners: Sequence[Listener],
     ) -> None:
-        self.name = name
+        self.identity = identity
         self._settings = settings
         self._environment = environment
         self._clock = environment.clock
         self._deadline = settings.deadline
         self._threads = Threads()
         self._pool = NativeThreads() if is_patched() else self._threads
-        self._background = Background("events", self._threads, CALLS)
-        self._announcer = Announcer(listeners, self._background)
+        self._announcer = Announcer(listeners, Background("events", self._threads, CALLS))
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
         interval = max(shortest, SHORTEST_LOOK)
         self._watch = Watch(self._look, interval, self._threads, self._clock)
@@ -104,14 +103,14 @@ class Process:
         if found.result is not None:
             return found.result
         reason = found.refusal or lane.obstacle(found)
-        self._warn(lane, found.organization_id, reason or _TOO_SLOW.format(self._deadline))
+        self._warn(lane, found.key, reason or _TOO_SLOW.format(self._deadline))
         return UNKNOWN if reason is None else ProbeResult(Status.UNAVAILABLE, reason)
 
-    def _warn(self, lane: Lane, organization_id: str | None, reason: str) -> None:
+    def _warn(self, lane: Lane, key: str | None, reason: str) -> None:
         now = self._clock.now()
         if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
             self._warned[lane] = now
-            self._announcer.announce(NoVerdict(lane.probe.name, organization_id, reason))
+            self._announcer.announce_later(NoVerdict(lane.probe.name, key, reason))
 
     def _look(self) -> float | None:
         lanes = self.service.lanes + self.organization.lanes

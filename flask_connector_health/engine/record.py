@@ -158,12 +158,12 @@ class Keeper:
     ) -> None:
         self._name = probe.name
         self._policy = policy
-        self._records = records
+        self.records = records
         self._place = place
         self._environment = environment
         self._announcer = announcer
 
-    def settle(self, organization_id: str | None, outcome: Outcome, at: float) -> ProbeResult:
+    def settle(self, key: str | None, outcome: Outcome, at: float) -> ProbeResult:
         """Turn a run's outcome into the key's verdict.
 
         :param at: when the run ended, or became overdue.
@@ -171,15 +171,13 @@ class Keeper:
         """
         jitter = self._environment.jitter()
         change = partial(succeed, outcome=outcome, policy=self._policy, at=at, jitter=jitter)
-        was, entry = self._records.replace(organization_id, self._place, change)
+        was, entry = self.records.replace(key, self._place, change)
         before = Status.OK if was is None else status_of(was)
         result = result_of(entry)
-        self._announcer.announce(
-            Settled(self._name, organization_id, before, result.status, outcome)
-        )
+        self._announcer.announce(Settled(self._name, key, before, result.status, outcome))
         return result
 
-    def discard(self, organization_id: str | None, outcome: Outcome | str) -> None:
+    def discard(self, key: str | None, outcome: Outcome | str) -> None:
         """Drop an outcome that came after its flight was settled. Announce its exception."""
         if isinstance(outcome, Outcome) and outcome.cause is not None:
-            self._announcer.announce(EndedLate(self._name, organization_id, outcome.cause))
+            self._announcer.announce(EndedLate(self._name, key, outcome.cause))

@@ -11,7 +11,7 @@ from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 
 from .environment import Environment, leave_child_of, this_process
-from .outcome import Outcome, Reporter, answered, raised
+from .outcome import Deliver, Outcome, answered, raised
 from .threads import Threads
 
 
@@ -29,21 +29,21 @@ class Runner:
         self._environment = environment
         self._pool = pool
 
-    def run(self, organization_id: str | None, report: Reporter) -> None:
-        """Run the probe, report the outcome, and return when the run has ended.
+    def run(self, organization_id: str | None, deliver: Deliver) -> None:
+        """Run the probe, deliver the outcome, and return when the run has ended.
 
         A run sees an empty context, and in it an app context that is torn down in the same
         thread. An async run ends with the last of its tasks and of its calls in
         ``asyncio.to_thread``. Whatever the probe raises is an outcome.
 
-        :param report: is called with the outcome, or with a text that says why the probe could
-            not be run. If the outcome was reported before the end, it is called with ``None``
+        :param deliver: is called with the outcome, or with a text that says why the probe could
+            not be run. If the outcome was delivered before the end, it is called with ``None``
             at the end.
         """
         # The outcome has no variable: with the frames of its exception it would be a cycle.
-        report(contextvars.Context().run(self._made, organization_id, report))
+        deliver(contextvars.Context().run(self._made, organization_id, deliver))
 
-    def _made(self, organization_id: str | None, report: Reporter) -> Outcome | str | None:
+    def _made(self, organization_id: str | None, deliver: Deliver) -> Outcome | str | None:
         call: Callable[..., t.Any] = self.probe.call
         arguments = [organization_id] if self.probe.scope == "organization" else []
         process = this_process()
@@ -57,6 +57,6 @@ class Runner:
                     return answered(answer)
                 from .coroutines import drive  # at the first run that needs asyncio
 
-                return drive(answer, self.policy.timeout, self._pool, report)
+                return drive(answer, self.policy.timeout, self._pool, deliver)
         except BaseException as error:  # noqa: BLE001 - even SystemExit ends this run alone
             return raised(error)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from .environment import Clock
-from .flight import Flight, expect, wait_for
+from .flight import Flight, wait_for
 from .lane import Lane
-from .record import Entry, Records, entries_of, fresh_until, usable_until
+from .record import Entry, Record, Records, entries_of, fresh_until, usable_until
 from .threads import START, Threads
 
 # Seconds for which a single thread is to begin all runs of a request.
@@ -36,29 +36,31 @@ class Scope:
         :param before: what was found before a wait. Its flights are kept. Its entries are not,
             since they may be too old by now, or newer ones may have arrived.
         """
-        found: Found = {}
-        while len(found) < len(self.lanes):
-            # Read before the record, so that join() can tell whether the record is out of date.
-            settled = [lane.settled for lane in self.lanes]
+        while True:
             record, now = self.records.get(key), self._clock.now()
             entries = self.records.blank if record is None else entries_of(record)
-            for lane, entry, count in zip(self.lanes, entries, settled, strict=True):
+            found: dict[Lane, Entry | Flight | None] = {}
+            for lane, entry in zip(self.lanes, entries, strict=True):
                 usable = before.get(lane)
                 if not isinstance(usable, Flight):
-                    usable = self._usable(lane, key, entry, now, count)
-                if usable is not None:
-                    found[lane] = usable
-        return found
+                    usable = self._usable(lane, key, record, entry, now)
+                found[lane] = usable
+            if None not in found.values():
+                return t.cast(Found, found)
+            # A run has just been settled, so that the record is to be read again.
 
     def _usable(
-        self, lane: Lane, key: str | None, entry: Entry | None, now: float, settled: int
+        self,
+        lane: Lane,
+        key: str | None,
+        record: Record | None,
+        entry: Entry | None,
+        now: float,
     ) -> Entry | Flight | None:
         if entry is not None and now < fresh_until(entry):
             return entry
-        flight = lane.join(key, settled)
-        if flight is None:  # a run has just been settled: the record is to be read again
-            return None
-        if entry is None or now >= usable_until(entry):
+        flight = lane.join(key, record)
+        if flight is None or entry is None or now >= usable_until(entry):
             return flight
         if flight.lacks_thread:
             lane.call(flight)
@@ -87,17 +89,20 @@ def find_all(
         if not flying:
             return found
         flights = list(flying.values())
-        expect(flights, until)
-        _begin({k: v for k, v in flying.items() if v.lacks_thread}, until, threads, clock)
+        for flight in flights:
+            if flight.deadline is None:
+                flight.deadline = until  # the first request that waits sets it for all
+        _begin(flying, until, threads, clock)
         wait_for(flights, until, clock)
         waited.update(flights)
 
 
-def _begin(lacking: dict[Lane, Flight], until: float, threads: Threads, clock: Clock) -> None:
+def _begin(flying: dict[Lane, Flight], until: float, threads: Threads, clock: Clock) -> None:
     """Begin runs in one thread, and soon after in one thread each.
 
     Most runs take less time than it takes to wake a thread.
     """
+    lacking = {lane: flight for lane, flight in flying.items() if flight.lacks_thread}
     if not lacking:
         return
     works = [lane.work for lane in lacking]

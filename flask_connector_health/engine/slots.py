@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from .flight import Flight
+
 # The longest queue of a probe. A longer one would only take memory.
 QUEUE = 1_000
 
@@ -44,9 +46,8 @@ class Slots:
     def __init__(self, limit: int, deadline: float) -> None:
         self._limit = limit
         self._deadline = deadline
-        self._running = 0
-        self.hung: Counter[str | None] = Counter()  # threads, by organization
-        self.free = limit  # slots that no run has
+        self.running: set[Flight] = set()  # those that have a slot
+        self.hung: Counter[str | None] = Counter()  # threads that are written off, by key
         self._since = -math.inf
         self._asked = 0
         self._rate = 0.0
@@ -57,45 +58,48 @@ class Slots:
         """How many runs may go on at once, now that some threads hang."""
         return min(self._limit, 2 * self._limit - self.hung.total())
 
-    def take(self) -> None:
-        """Count a run that takes a slot."""
-        self._running += 1
-        self.free -= 1
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return self.capacity - len(self.running)
 
-    def give_back(self) -> None:
-        """Count a run that has ended, and gives its slot back."""
-        self._running -= 1
-        self._count()
+    def admit(self, flight: Flight, queued: int, now: float) -> str | None:
+        """Count a flight that is asked for, and say whether it lacks a thread.
 
-    def write_off(self, organization_id: str | None) -> None:
-        """Count a run whose thread hangs, so that its slot is free again."""
-        self.hung[organization_id] += 1
-        self.give_back()
-
-    def return_from(self, organization_id: str | None) -> None:
-        """Count a hung thread that has returned."""
-        self.hung -= Counter([organization_id])  # this forgets keys that have none left
-        self._count()
-
-    def admit(self, organization_id: str | None, queued: int, now: float) -> str | None:
-        """Count a run that is asked for; return the reason if it must be refused.
-
-        :param queued: how many runs wait before it.
+        :param queued: how many flights wait before it.
+        :return: the reason if it must be refused.
         """
         self._ask(now)
-        hung, is_service = self.hung[organization_id], organization_id is None
+        hung, is_service = self.hung[flight.key], flight.key is None
         most = HUNG_IN_SERVICE if is_service else HUNG_IN_ORGANIZATION
         if hung >= min(most, self._limit):
             return _KEY_HUNG.format(hung, "" if is_service else " for this organization")
         ahead = queued + 1 - self.free
-        if ahead <= 0:
+        flight.lacks_thread = ahead <= 0
+        if flight.lacks_thread:
             return None
         if self.capacity < 1:
             return self.all_hung()
         wait = ahead * self._mean / self.capacity
         return self.explained(now) if ahead > QUEUE or wait > self._deadline else None
 
-    def took(self, seconds: float) -> None:
+    def take(self, flight: Flight) -> None:
+        """Give a flight that begins its slot."""
+        self.running.add(flight)
+
+    def write_off(self, flight: Flight) -> None:
+        """Free the slot of a flight whose thread hangs."""
+        self.running.discard(flight)
+        self.hung[flight.key] += 1
+
+    def leave(self, flight: Flight) -> None:
+        """Free the slot of a flight that has ended, or count its thread as hung no more."""
+        if flight in self.running:
+            self.running.discard(flight)
+        else:
+            self.hung -= Counter([flight.key])  # this forgets keys that have none left
+
+    def note(self, seconds: float) -> None:
         """Take note of how long a run took."""
         self._mean += (seconds - self._mean) * (WEIGHT if self._mean else 1.0)
 
@@ -122,6 +126,3 @@ class Slots:
             self._rate = self._asked / spent
             self._since, self._asked = now, 0
         self._asked += 1
-
-    def _count(self) -> None:
-        self.free = self.capacity - self._running

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 
 import pytest
 
 from flask_connector_health.engine import environment
-from flask_connector_health.engine.environment import Environment
+from flask_connector_health.engine.environment import Clock, Environment
 
 
 def test_a_process_that_has_forked_from_another_is_not_that_one(
@@ -24,8 +23,14 @@ def test_a_process_that_has_forked_from_another_is_not_that_one(
     assert environment.this_process()[0] == before[0]
 
 
-def test_time_is_monotonic_and_chance_is_from_0_to_1() -> None:
-    defaults = Environment(contextlib.nullcontext)
+def test_the_clock_is_monotonic() -> None:
+    assert Clock().now is time.monotonic
 
-    assert defaults.clock.now is time.monotonic
-    assert defaults.jitter is random.random
+
+def test_chance_is_from_0_to_1() -> None:
+    jitter = Environment(contextlib.nullcontext).jitter
+
+    found = [jitter() for _ in range(100)]
+
+    assert len(set(found)) > 1
+    assert 0.0 <= min(found) <= max(found) <= 1.0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 import threading
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from flask_connector_health import Status
 from flask_connector_health.engine.events import EndedLate, Event, NoVerdict, Settled
 from tests.clockwork import (
+    PATIENCE,
     Clock,
     Gated,
     Told,
@@ -94,6 +98,7 @@ def test_an_answer_without_a_verdict_is_announced(
     clock.advance(0.05)
     report()
 
+    eventually(lambda: heard)
     [event] = heard
     assert isinstance(event, NoVerdict)
     assert event.reason.startswith("it has no result within the request's deadline of 0.05 s")
@@ -123,3 +128,51 @@ def test_a_call_that_a_listener_returns_is_made_in_the_background(
     monitor.report()
 
     eventually(lambda: made == ["connector-health events"])
+
+
+async def left_behind() -> bool:
+    task = asyncio.create_task(asyncio.sleep(0))  # so that the outcome comes before the end
+    return not task.done()
+
+
+@pytest.mark.parametrize("call", [Told(), left_behind])
+def test_a_listener_hears_in_an_empty_context(
+    make_monitor: MakeMonitor, call: Callable[[], t.Any]
+) -> None:
+    """It sees no request, no app context and no event loop of a probe."""
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen: list[tuple[str, int]] = []
+
+    def listener(event: Event) -> None:
+        seen.append((tenant.get(), len(contextvars.copy_context())))
+
+    @contextlib.contextmanager
+    def open_context() -> Iterator[None]:
+        tenant.set("a run's")
+        yield
+
+    monitor = make_monitor(
+        drive(call), open_context=open_context, listeners=[listener], DEADLINE=PATIENCE
+    )
+    tenant.set("a request's")
+    monitor.report()
+
+    eventually(lambda: seen == [("nobody", 0)])
+
+
+def test_no_listener_hears_in_the_thread_of_a_request(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    threads: list[str] = []
+
+    def listener(event: Event) -> None:
+        threads.append(threading.current_thread().name)
+
+    monitor = make_monitor(drive(gated), listeners=[listener])
+    report = in_background(monitor.report)
+    waited_for(monitor)
+
+    clock.advance(0.05)
+    report()
+
+    eventually(lambda: threads == ["connector-health events"])

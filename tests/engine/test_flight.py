@@ -1,6 +1,8 @@
-"""Requests that share a run, and the deadline that holds for all of them."""
+"""Flights: requests share a run, and the deadline of the first of them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
@@ -49,26 +51,55 @@ def test_without_a_ttl_a_run_is_shared_while_it_lasts(
     assert gated.runs == 1
 
 
+Land = Callable[[Monitor], object]
+
+
+@pytest.fixture
+def settle_before_joining(monkeypatch: pytest.MonkeyPatch) -> Callable[[Monitor, Land], None]:
+    """Let the next request read its record, and then something happen before it joins."""
+
+    def patch(monitor: Monitor, happen: Land) -> None:
+        records = monitor._current().service.records
+        get = records.get
+
+        def get_and_let_it_happen(key: str | None) -> Record | None:
+            monkeypatch.setattr(records, "get", get)
+            record = get(key)
+            happen(monitor)
+            return record
+
+        monkeypatch.setattr(records, "get", get_and_let_it_happen)
+
+    return patch
+
+
+def land(monitor: Monitor, name: str = "drive") -> None:
+    flight = begin(monitor, name=name)
+    eventually(lambda: flight.has_landed)
+
+
 def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+    make_monitor: MakeMonitor, settle_before_joining: Callable[[Monitor, Land], None]
 ) -> None:
     """A request that read the record just before a run was settled reads it again."""
     told = Told()
     monitor = make_monitor(drive(told))
-    records = monitor._current().service.records
-    get = records.get
-
-    def get_just_before_another_run_is_settled(key: str | None) -> Record | None:
-        monkeypatch.setattr(records, "get", get)
-        record = get(key)
-        flight = begin(monitor)
-        eventually(lambda: flight.has_landed)
-        return record
-
-    monkeypatch.setattr(records, "get", get_just_before_another_run_is_settled)
+    settle_before_joining(monitor, land)
 
     assert monitor.report().available
     assert told.runs == 1
+
+
+def test_a_record_that_is_read_again_changes_no_order(
+    make_monitor: MakeMonitor, settle_before_joining: Callable[[Monitor, Land], None]
+) -> None:
+    calls = [Told() for _ in range(3)]
+    probes = [Probe(name=f"probe-{n}", call=call) for n, call in enumerate(calls)]
+    monitor = make_monitor(*probes)
+    settle_before_joining(monitor, lambda monitor: land(monitor, "probe-1"))
+
+    assert list(monitor.report().results) == ["probe-0", "probe-1", "probe-2"]
+    assert [call.runs for call in calls] == [1, 1, 1]
 
 
 def test_a_client_that_leaves_cancels_nothing(

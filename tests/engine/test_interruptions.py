@@ -91,5 +91,5 @@ def test_after_an_interruption_at_any_line_the_next_is_answered(
         assert monitor.report("org_a").available, where
         for name in ("drive", "own"):
             lane = lane_of(monitor, name)
-            eventually(lambda lane=lane: not lane._flights and not lane._running)  # type: ignore[misc]
+            eventually(lambda lane=lane: not lane._flights and not lane.slots.running)  # type: ignore[misc]
     assert line > 100

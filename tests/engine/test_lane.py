@@ -1,4 +1,4 @@
-"""Runs that hang: failed at their timeout, written off, tried again."""
+"""A lane: which runs may begin, and how hung runs fail, are written off and tried again."""
 
 from __future__ import annotations
 

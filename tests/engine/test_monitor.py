@@ -1,4 +1,4 @@
-"""A scope's verdict from those of its probes, and what is kept of it."""
+"""The monitor: the verdict of the service and of an organization, from those of all probes."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def test_a_fresh_scope_costs_one_look_whatever_its_probes(
     monitor = make_monitor(drive(Told()), *probes)
     monitor.report("org_a")
     reads: list[str | None] = []
-    runtime = monitor._current()
-    for scope in (runtime.service, runtime.organization):
+    process = monitor._current()
+    for scope in (process.service, process.organization):
         for lane in scope.lanes:
             lane._lock.acquire()  # nobody needs a lane
         monkeypatch.setattr(scope, "records", Reading(scope.records, reads))
@@ -151,7 +151,7 @@ def test_a_fresh_scope_costs_one_look_whatever_its_probes(
 
     assert monitor.status("org_a") is Status.OK
 
-    for lane in runtime.service.lanes + runtime.organization.lanes:
+    for lane in process.service.lanes + process.organization.lanes:
         lane._lock.release()
     assert reads == [None, "org_a"]
     assert next(ticks) == 1

@@ -1,4 +1,4 @@
-"""What belongs to one process and one run. Real processes are in test_processes.py."""
+"""The part of a process: a child makes its own. Real forks are in servers/test_processes.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_another_process_begins_anew_with_the_results_of_its_parent(
     assert (service.runs, own.runs) == (1, 1)
 
 
-def test_who_makes_a_runtime_too_late_takes_the_one_that_was_made(
+def test_who_makes_a_process_too_late_takes_the_one_that_was_made(
     make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = make_monitor(drive(Told()))

@@ -1,4 +1,4 @@
-"""Thresholds count truly consecutive results: by example, and against a model."""
+"""Records: which verdict follows from another one, by example and against a model."""
 
 from __future__ import annotations
 
@@ -199,10 +199,10 @@ def test_what_is_kept_of_a_scope_is_nothing_for_the_garbage_collector_to_walk(
 ) -> None:
     monitor = make_monitor(drive(Told(), scope="organization"), Probe(name="x", call=Told()))
     monitor.report("org_a")
-    runtime = monitor._current()
+    process = monitor._current()
 
     for _ in range(3):
         gc.collect()
 
-    for scope, key in ((runtime.service, None), (runtime.organization, "org_a")):
+    for scope, key in ((process.service, None), (process.organization, "org_a")):
         assert not gc.is_tracked(scope.records.get(key))

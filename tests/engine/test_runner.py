@@ -1,4 +1,4 @@
-"""A run's app context: with Flask-SQLAlchemy its session is its own, and ends with the run."""
+"""A run: its contexts are its own, and end with it, as a session of Flask-SQLAlchemy does."""
 
 from __future__ import annotations
 

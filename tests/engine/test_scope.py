@@ -1,4 +1,4 @@
-"""What is fresh, what is stale, and what is not believed."""
+"""A scope: which entries may be used, and how runs begin for the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lane's slots: never more runs at once, whatever becomes of them."""
+"""Slots: never more runs at once, never more hung threads, and why a run is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from flask_connector_health import Status
 from flask_connector_health.engine import slots as slots_module
+from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.slots import Slots
 from tests.clockwork import (
@@ -121,7 +122,7 @@ def test_beyond_as_many_as_there_are_slots_a_hung_run_takes_one(
         begin(monitor, f"org_{number}")
     gated.wait_for_start()
 
-    eventually(lambda: len(lane_of(monitor)._running) == 1)
+    eventually(lambda: len(lane_of(monitor).slots.running) == 1)
     assert len(engine_threads("drive")) == 4
     gated.let_through(6)
     eventually(lambda: not lane_of(monitor).slots.hung)
@@ -250,7 +251,7 @@ def test_a_rate_is_that_of_the_last_seconds(clock: Clock) -> None:
     """The needed rate counts the runs of the last seconds, and none before."""
     slots = Slots(1, deadline=PATIENCE)
     for _ in range(100):
-        slots.admit(None, 0, clock.now())
+        slots.admit(Flight(None, clock.now()), 0, clock.now())
         clock.advance(0.1)
 
     assert "needs about 10 runs a second" in slots.explained(clock.now())
@@ -265,14 +266,8 @@ def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
     monkeypatch.setattr(lane_of(monitor)._threads, "run", lambda name, call: True)
 
     flights = [begin(monitor, f"org_{number}") for number in range(21)]
-    refused = lane_of(monitor).join("org_too_many", 0)
+    refused = lane_of(monitor).join("org_too_many", None)
 
     assert not [flight for flight in flights if flight.has_landed]
     assert refused is not None
     assert str(refused.refusal).startswith("its slots (20) are all taken")
-
-
-# What must not cost a slot
-
-
-# One thread for many, and one for each

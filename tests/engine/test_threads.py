@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+import typing as t
 
 import pytest
 
 from flask_connector_health import Status
 from flask_connector_health.engine import threads as threads_module
+from flask_connector_health.engine.record import entry_of
 from flask_connector_health.engine.threads import Bell, Threads
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import (
@@ -87,17 +89,27 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
     clock.close()
 
     eventually(lambda: not engine_threads())
-    monitor._current().service.records.update(None, lambda _: (0.0, 0, (None,)))
+    too_old = entry_of(Status.OK, "", (0.0, 0.0), (0, 0))
+    monitor._current().service.records.replace(None, 0, lambda _: too_old)
     eventually(lambda: monitor.report().available)
 
 
-def test_a_call_that_comes_as_its_thread_goes_is_made(threads: Threads) -> None:
+def test_a_call_that_comes_as_its_thread_goes_is_made(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread that gives up waiting still makes a call that was promised to it."""
-    made = threading.Event()
+    made, going, is_taken = threading.Event(), threading.Event(), threads._is_taken
+
+    def note(hand: t.Any) -> bool:
+        going.set()
+        return is_taken(hand)
+
+    monkeypatch.setattr(threads, "_is_taken", note)
+    monkeypatch.setattr(threads_module, "START", PATIENCE)
     threads.run("call", lambda: None)
     eventually(lambda: threads._idle)
-    bell, given = threads._idle.pop()  # somebody has taken it...
-    time.sleep(2 * threads_module.IDLE)
+    bell, given = threads._idle.pop()  # a caller has taken it...
+    assert going.wait(PATIENCE)
 
     given.append(("call", made.set))  # ...and is slow
     bell.ring()
@@ -230,7 +242,7 @@ def test_a_thread_that_was_refused_is_asked_for_without_another_request(
     eventually(lambda: engine_threads("watch"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refusing(threading.Event()))
-        flight = lane_of(monitor).join(None, 0)
+        flight = lane_of(monitor).join(None, None)
         assert flight is not None
         lane_of(monitor).call(flight)
 

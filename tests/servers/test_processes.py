@@ -82,12 +82,12 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
     printed = run("""
         monitor = usual(TTL=0)
         monitor.report("org_a")
-        runtime = monitor._current()
-        lanes = runtime.service.lanes + runtime.organization.lanes
+        process = monitor._current()
+        lanes = process.service.lanes + process.organization.lanes
         locks = [lane._lock for lane in lanes]
-        locks += [s._lock for x in (runtime.service, runtime.organization)
+        locks += [s._lock for x in (process.service, process.organization)
                   for s in x.records._shards]
-        locks += [runtime._watch._background._turn, runtime._background._turn]
+        locks += [process._watch._background._turn, process._announcer._background._turn]
         for lock in locks:
             lock.acquire(blocking=False)  # the watch keeps its own
         print(in_child(lambda: monitor.report("org_a").available), len(locks))
@@ -221,21 +221,21 @@ def test_no_thread_exists_before_the_first_question() -> None:
 
 
 @pytest.mark.parametrize("method", ["report", "status"])
-def test_two_threads_that_come_first_at_once_share_one_runtime(method: str) -> None:
+def test_two_threads_that_come_first_at_once_share_one_process(method: str) -> None:
     printed = run(f"""
-        monitor, start, runtimes = usual(), threading.Barrier(20), set()
+        monitor, start, processes = usual(), threading.Barrier(20), set()
 
         def ask():
             start.wait()
             monitor.{method}("org_a")
-            runtimes.add(monitor._process)
+            processes.add(monitor._process)
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        print(len(RUNS), len(runtimes))
+        print(len(RUNS), len(processes))
     """)
 
     assert printed.split() == ["2", "1"]
@@ -295,11 +295,11 @@ def test_a_run_that_the_exit_leaves_without_a_thread_is_no_alarm() -> None:
 
         def outlive():
             threading.main_thread().join()
-            runtime, logged = monitor._current(), threading.Event()
+            process, logged = monitor._current(), threading.Event()
             exiting.set()
-            while runtime.service.lanes[-1]._flights:
+            while process.service.lanes[-1]._flights:
                 time.sleep(0.01)
-            runtime._background.do(logged.set)
+            process._announcer._background.do(logged.set)
             logged.wait(10)
 
         threading.Thread(target=outlive).start()

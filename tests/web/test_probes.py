@@ -1,4 +1,4 @@
-"""How probes are added, what their answers mean, and what the log says of them."""
+"""How probes are added, and which options they take."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from flask_connector_health.probes.policy import Policy
 from flask_connector_health.settings import Settings
 from tests.clockwork import Told, drive, report_of
 from tests.conftest import CONFIG, MakeApp
-
-# Adding
 
 
 def test_the_decorator_leaves_the_function_as_it_is(health: ConnectorHealth) -> None:
@@ -119,12 +117,3 @@ def test_something_that_cannot_be_called_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"call must be a callable taking \(\)"):
         health.add_probe(call, name="drive")
-
-
-# Answers
-
-
-# Context
-
-
-# The log
