@@ -61,6 +61,7 @@ def tables(section: str) -> list[dict[str, dict[str, str]]]:
     return found
 
 
+@pytest.mark.soak
 def test_every_section_has_a_number_for_every_row_of_ours() -> None:
     done = run("--quick")
 
