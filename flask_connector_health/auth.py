@@ -22,7 +22,7 @@ CHALLENGE = 'Bearer realm="Authentication Required"'
 # ASCII does in hmac.compare_digest.
 _CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
 
-# The types of nearly all answers. None of them is a promise of an answer, as a coroutine is.
+# The types of nearly all answers. None of them is an awaitable.
 _PLAIN = frozenset({bool, str, int, dict, type(None)})
 
 
@@ -95,7 +95,7 @@ class Guard:
 
 
 class _HostsGate:
-    """Asks the host's own flask-httpauth object, of whatever scheme, by its decorator."""
+    """Authenticates by the host's own flask-httpauth object, of any scheme."""
 
     def __init__(self, auth: t.Any) -> None:
         self._auth = auth
@@ -136,8 +136,8 @@ def allow_any_organization(principal: object, organization_id: str) -> bool:
 class _TokenGate(HTTPTokenAuth):  # type: ignore[misc]
     """Asks a verifier about the credential in a single header.
 
-    flask-httpauth's own decorator parses every scheme, looks the request up several times, and
-    keeps a current user that nobody can ask for. That would cost a quarter of the request.
+    It avoids flask-httpauth's own decorator, which parses every scheme, looks the request up
+    several times, and stores a user that nobody reads: a quarter of the whole request.
     """
 
     def __init__(self, verifier: Callable[[str], object], header: str) -> None:
@@ -186,13 +186,13 @@ def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.A
         return app.ensure_sync(call)
     except RuntimeError as error:
         raise ConfigurationError(
-            f"{PREFIX}{key} is an async {type(call).__name__}, which Flask runs only with its"
-            " extra: pip install 'flask[async]', or make it a plain function"
+            f"{PREFIX}{key} is an async {type(call).__name__}, which Flask runs only after"
+            " pip install 'flask[async]'; install that, or make it a plain function"
         ) from error
 
 
 def _decided(answer: object, key: str) -> object:
-    """Raise if an answer is only the promise of one, which is truthy and would let all in."""
+    """Raise for an awaitable or a generator, which is truthy and would let everybody in."""
     if type(answer) in _PLAIN:
         return answer
     if inspect.isawaitable(answer):

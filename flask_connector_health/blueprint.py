@@ -75,7 +75,7 @@ class ConnectorHealth(Blueprint):
         :raises ConfigurationError: if an option is unusable, the name is taken, or the
             blueprint is registered already.
         """
-        check_name(name)  # at once, since @health.probe without a call never comes to add()
+        check_name(name)  # here, since a bare @health.probe would never call add()
 
         def add(call: F) -> F:
             self.add_probe(call, name=name, **options)

@@ -1,4 +1,4 @@
-"""Exceptions: for people who set the package up, and for probes that choose their words."""
+"""Exceptions: for bad configuration, and for a probe that chooses its own words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: a listener that writes when a verdict turns, and when a request gets none."""
+"""The log: a listener that writes of verdicts that turn, are missing, or come too late."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _turned(event: Settled) -> None:
 
 def _ended_late(event: EndedLate) -> None:
     logger.warning(
-        "a run of probe %s ended after its verdict: it raised %s: %s",
+        "a run of probe %s raised an exception after its verdict: %s: %s",
         _subject(event.probe, event.organization_id),
         type(event.cause).__name__,
         text_of(event.cause),

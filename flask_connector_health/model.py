@@ -43,7 +43,7 @@ STATUSES = tuple(Status)
 class ProbeResult:
     """What one run of a probe found.
 
-    :param message: words for authorized callers. The public answers never hold them.
+    :param message: words for people. The answers of the two routes never hold them.
     :raises TypeError: if ``status`` is no :class:`Status` or ``message`` no string.
     """
 
@@ -51,7 +51,7 @@ class ProbeResult:
     message: str = ""
 
     def __post_init__(self) -> None:
-        # A mock claims to be of another class, so only its real type counts.
+        # isinstance() believes what a mock says of its class, and type() does not.
         if not issubclass(type(self.status), Status):
             raise TypeError(_must_be("status", Status, self.status))
         if not issubclass(type(self.message), str):
@@ -69,12 +69,12 @@ _NO = ProbeResult(Status.UNAVAILABLE)
 
 # The result of a probe that has no verdict which may be used. It answers as unavailable. It is
 # never kept, and no threshold counts it.
-UNKNOWN = ProbeResult(Status.UNAVAILABLE, "no verdict yet")
+UNKNOWN = ProbeResult(Status.UNAVAILABLE, "the probe has no verdict yet")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A scope's verdict: its status, and the results that it came from, by the probe's name.
+    """The answer for the service or an organization: a status, and each probe's result by name.
 
     A probe may have a result for the service and another one for the organization, as
     ``availability`` has. The report holds the worse of the two.
@@ -85,19 +85,18 @@ class Report:
 
     @property
     def available(self) -> bool:
-        """Whether the scope can be used: the contract's second key."""
+        """Whether it can be used: the contract's second key."""
         return self.status.available
 
 
 def interpret(answer: object) -> ProbeResult:
     """Turn what a probe returned into a result.
 
-    Of all values that are truthy or falsy, only ``True`` and ``False`` are answers: a callback
-    that forgot its ``return`` must not read as healthy.
+    Truthiness does not count: a function that forgot its ``return`` must not read as healthy.
 
     :raises TypeError: for anything that is not a bool, a status or a result.
     """
-    kind = type(answer)  # a mock claims to be of another class
+    kind = type(answer)  # isinstance() believes a mock
     if kind is bool:
         return _YES if answer else _NO
     if issubclass(kind, ProbeResult):
@@ -110,8 +109,8 @@ def interpret(answer: object) -> ProbeResult:
     )
 
 
-# How many results in a row contradicted the verdict about "at least degraded", and how many did
-# about "unavailable".
+# Two counters of results in a row that contradict the verdict: is it at least degraded, and is
+# it unavailable?
 Streaks: t.TypeAlias = tuple[int, int]
 
 
@@ -146,7 +145,9 @@ def judge(
 
 
 def aggregate(found: Iterable[tuple[str, bool, ProbeResult]]) -> Report:
-    """Make a report: as bad as the worst result, where a non-critical probe degrades at most.
+    """Make a report, which has the status of the worst result.
+
+    A probe that is not critical counts as degraded at worst.
 
     :param found: for each probe its name, whether it is critical, and its result.
     """
@@ -164,8 +165,5 @@ def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:
 
 
 def weigh(status: Status, *, critical: bool) -> Status:
-    """Give the status that a probe's status implies for its scope.
-
-    A probe that is not critical makes its scope degraded at worst.
-    """
+    """Give the status that a probe counts with. One that is not critical degrades at worst."""
     return status if critical or status.available else Status.DEGRADED

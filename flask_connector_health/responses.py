@@ -53,8 +53,8 @@ Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
 class HealthResponse(Response):
     """A new response for each request, around a body and headers that were made beforehand.
 
-    Werkzeug would work those out again as it sends the response. It does so only if the host
-    has changed the response.
+    Werkzeug would compute headers and body again. Here it does so only if the host has changed
+    the response.
     """
 
     def __init__(self, body: bytes, status: str, lines: list[tuple[str, str]]) -> None:
@@ -80,7 +80,7 @@ class HealthResponse(Response):
 
     def call_on_close(self, func: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
         """Have a function called once the body is sent."""
-        self._chunks = None  # the body as it was made would not call it, but Werkzeug's does
+        self._chunks = None  # only Werkzeug's own body calls it
         return super().call_on_close(func)
 
 
@@ -138,6 +138,6 @@ def _detail(code: int, name: str) -> dict[str, object]:
 
 
 def _trace_id() -> str:
-    """Take over the request's own id if it is a sane one: one search then finds both logs."""
+    """Use the request's own id if it is a valid one, so that one search finds both logs."""
     given = request.headers.get("X-Request-ID", "")
     return given if _TRACE_ID.fullmatch(given) else uuid.uuid4().hex

@@ -21,7 +21,7 @@ def _availability(value: object) -> Callable[..., t.Any]:
         if checks.takes_keywords(call):
             raise ValueError(
                 "must take organization_id as a positional argument, or nothing at all; this"
-                f" {type(call).__name__} could be given it by keyword alone"
+                f" {type(call).__name__} accepts it only as a keyword"
             )
         return call
     return checks.callable_with(call, "organization_id")
@@ -96,7 +96,7 @@ class Settings:
         for key, spec in known.items():
             value = config.get(key)
             if value is None and spec.default is MISSING:
-                raise ConfigurationError(f"{key} is missing (NoneType); {_REMEDIES[spec.name]}")
+                raise ConfigurationError(f"{key} is not set (NoneType); {_REMEDIES[spec.name]}")
             if key not in config or (value is None and spec.default is None):
                 continue
             try:
@@ -111,14 +111,14 @@ class Settings:
         verifiers = self.verify_token is not None or self.verify_api_key is not None
         if self.auth is None and not verifiers:
             raise ConfigurationError(
-                f"{PREFIX}VERIFY_TOKEN and {PREFIX}VERIFY_API_KEY are missing (NoneType);"
+                f"{PREFIX}VERIFY_TOKEN and {PREFIX}VERIFY_API_KEY are not set (NoneType);"
                 " set at least one to a callable that turns a credential into a principal,"
                 f" or {PREFIX}AUTH to your flask-httpauth object"
             )
         if self.auth is not None and verifiers:
             raise ConfigurationError(
-                f"{PREFIX}AUTH ({type(self.auth).__name__}) excludes {PREFIX}VERIFY_TOKEN and"
-                f" {PREFIX}VERIFY_API_KEY; keep one or the other"
+                f"{PREFIX}AUTH ({type(self.auth).__name__}) cannot be combined with"
+                f" {PREFIX}VERIFY_TOKEN and {PREFIX}VERIFY_API_KEY; remove either"
             )
 
 

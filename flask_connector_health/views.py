@@ -33,7 +33,7 @@ class Views:
         return HealthResponse(*self._responses.public[self._monitor.status()])
 
     def organization(self, organization_id: str, **_: t.Any) -> Response:
-        """Answer whether it is available for an organization, once the caller may know."""
+        """Answer whether the service is available for an organization, after authorization."""
         try:
             principal = self._guard.authenticate()
             self._validate(organization_id)

@@ -4,68 +4,74 @@ A request's walk
 ================
 
 1. *Fresh.* A request asks :mod:`.monitor` for the status of the service or of an organization.
-   The monitor reads the :mod:`.record` of each from the :mod:`.cache`. If all entries are
-   fresh, that is the answer: one look-up for each record, one reading of the clock, no lock.
-2. *Stale or missing.* Otherwise this process's part of the engine answers (:mod:`.process`). It
-   asks each :mod:`.scope` for every probe's entry. If the entry is not fresh, the request joins
-   a :mod:`.flight` of the probe's :mod:`.lane`: the one on its way, or a new one. A new flight
-   that would get no slot before the deadline is refused at once (:mod:`.slots`). A stale entry
-   is used as it is, while a thread makes the flight's run. For any other entry the request
-   waits.
+   The monitor reads the service's :mod:`.record` from the :mod:`.cache` and, if an organization
+   is asked about, that organization's record. If all entries are fresh, that is the answer: one
+   look-up for each record, one reading of the clock, no lock.
+2. *Stale or missing.* Otherwise :mod:`.process` answers, which holds all that exists once in
+   each process. It asks each :mod:`.scope` for every probe's entry. If the entry is not fresh,
+   the request joins a :mod:`.flight` of the probe's :mod:`.lane`: the one on its way, or a new
+   one. A new flight that would get no slot before the deadline is refused at once
+   (:mod:`.slots`). A stale entry is used as it is, while a thread makes the flight's run. For
+   any other entry the request waits.
 3. *Wait.* The request calls a thread (:mod:`.threads`) for the flights that have none, and
    waits for all of them together until the deadline. At first a single thread makes all their
    runs. A millisecond later, each flight that has not begun gets a thread of its own. The
    thread of the request never runs a probe.
 4. *Run.* The called thread takes the flight from the lane's queue, and the :mod:`.runner` makes
-   the run in it: in an empty context, with an app context of its own from the
-   :mod:`.environment`. An event loop in that thread drives an async probe (:mod:`.coroutines`).
-   What the probe returns or raises becomes an :mod:`.outcome`.
+   the run in this thread. The run has an empty context, and in it an app context of its own
+   from the :mod:`.environment`. If the probe is async, an event loop drives the run
+   (:mod:`.coroutines`). What the probe returns or raises becomes an :mod:`.outcome`.
 5. *Settle.* The thread claims the flight. The probe's keeper (:mod:`.record`) turns the outcome
    into the verdict, by the probe's policy, and replaces its entry. The verdict is announced
    once, as one of the :mod:`.events`, to all listeners. The flight lands, and every request
    that waits for it goes on.
 6. *Overdue.* The watch (:mod:`.background`) looks at the lanes whenever a run may be overdue.
-   It claims the flight, settles it as failed, and writes its thread off.
-7. *Answer.* The request reads the records once more, since other entries may have expired
-   during the wait, or have been renewed. Then it aggregates all results into a report.
+   For each overdue run, the watch claims the flight, settles it as failed, and writes the
+   thread off.
+7. *Answer.* After each wait the request reads the records again, since other entries may have
+   expired meanwhile, or have been renewed. Then it aggregates all results into a report.
 
 The words
 =========
 
 :status: ``ok``, ``degraded`` or ``unavailable``, in this order. An answer is "available" unless
     its status is ``unavailable``.
-:unknown: there is no verdict that may be used. It answers as unavailable. It is never kept, and
-    no threshold counts it as a failure.
-:scope: the service, or the organizations. Each probe belongs to one of the two.
+:result: a status and a message.
+:unknown: a probe is unknown for a key while no verdict of it may be used. It then counts as
+    unavailable. That is never kept, and no threshold counts it as a failure.
+:scope: the service, or the organizations. The availability callback is a probe of each.
 :key: ``None`` for the service, or an organization's id. A scope keeps one record for each key.
     Flights, thresholds and verdicts belong to a probe and a key together.
+:policy: a probe's timing and thresholds, with the settings filled in.
 :run: one execution of a probe for a key. It is *overdue* once it is past its timeout.
 :runner: makes the runs of one probe.
-:outcome: what one run came to: a result, and the exception behind it if there was one.
-:flight: one run of a probe for a key, from its queueing until it *lands*. All requests that ask
-    for the two meanwhile share it. It lands with a result, or with the reason why there is
-    none.
-:lane: the queue and the threads of one probe. A hung probe exhausts its own lane alone.
+:outcome: the result of one run, and the exception behind it if there was one.
+:flight: one run of a probe for a key, from its queueing until it *lands*. Until then, all
+    requests that need this probe for this key share the flight. It lands with a result, or with
+    the reason why there is none.
+:lane: the flights, the queue and the slots of one probe. A hung probe exhausts its own lane
+    alone.
 :slot: the permission for one run of a lane. A thread that does not return in time is *written
-    off*: its slot is free again, and the thread counts as *hung* until it returns.
+    off*: it counts as *hung* until it returns. As many threads as there are slots may hang
+    before a hung thread costs a slot.
 :watch: the thread that looks after overdue runs.
-:claim: to take the right to settle a flight. It goes to one thread: the run's own, or the
+:claim: to take the right to settle a flight. Only one thread gets it: the run's own, or the
     watch.
 :settle: to turn an outcome into a verdict.
-:verdict: the status and the message that hold for a probe and a key now. A threshold may let
-    them differ from the last outcome. The verdict of a record is that of all its probes
-    together.
-:entry: what is kept of a probe for a key: its verdict, until when that may be used, and how
-    many results in a row have contradicted it.
+:verdict: the result that holds for a probe and a key now. Because of a threshold it may differ
+    from the last outcome. The verdict of a record is that of all its probes together.
+:streaks: how many results in a row have contradicted a verdict.
+:entry: what is kept of a probe for a key: its verdict, until when that may be used, and its
+    streaks.
 :record: what is kept for a key: the entries of all probes of the scope, and their verdict.
 :keeper: turns the outcomes of one probe into entries. Nobody else writes them.
 :fresh, stale: within its TTL an entry is fresh. Up to ``max_stale`` longer it is stale: it is
     used while a run refreshes it. After that it is not used.
 :timeout: a run's limit, from its start.
 :deadline: a request's limit, over everything. Requests that share a flight share the deadline
-    of the first.
+    of the first request that waits for it.
 :event: the frozen announcement that something was settled or given up.
-:listener: takes every event. The log is one.
+:listener: takes every event. The log is a listener.
 :report: the answer for the service or an organization: its status, and each probe's result.
 
 What always holds
@@ -73,8 +79,7 @@ What always holds
 
 Each rule is followed by the tests that were red without it.
 
-1. At most one run of a probe goes on for a key in a process. Runs that are written off do not
-   count.
+1. In a process, a probe has at most one run for a key that is not settled yet.
    ``engine/test_flight.py::test_requests_at_the_same_time_share_one_run``
 2. No request outlives its deadline by more than 50 ms, whatever probes and name servers do.
    ``engine/test_flight.py::test_several_hung_probes_cost_one_deadline``
@@ -99,11 +104,13 @@ Each rule is followed by the tests that were red without it.
    than after 100, also under gevent, and also if runs end late.
    ``servers/test_soak.py::test_nothing_grows_over_100_000_runs``
    ``servers/test_gevent.py::test_runs_leave_no_files_and_no_threads``
-9. A child that is forked at any moment answers. No thread exists before the first question.
+9. A child process answers, at whatever moment it was forked. No thread exists before the first
+   question.
    ``servers/test_processes.py::test_a_child_forked_at_any_moment_answers``
    ``servers/test_processes.py::test_no_thread_exists_before_the_first_question``
-10. Each run has an empty context of its own, with an app context that outlives all that asyncio
-    knows of the run, and every call in ``asyncio.to_thread``. A run never sees a request.
+10. Each run has an empty context of its own, and in it an app context. The app context stays
+    open until the last task of the run and its last call in ``asyncio.to_thread`` have ended. A
+    run never sees a request.
     ``engine/test_runner.py::test_a_run_has_an_app_context_of_its_own_and_no_request``
     ``engine/test_runner.py::test_a_late_thread_of_a_cancelled_run_gives_its_connection_back``
 11. The result of one organization is never given for another one. A caller who was refused has
@@ -113,19 +120,20 @@ Each rule is followed by the tests that were red without it.
 12. Thresholds count results that are truly consecutive.
     ``engine/test_record.py::test_verdicts_are_those_of_the_model``
 13. With the default settings, a healthy organization is never answered as unavailable for want
-    of a slot at ordinary scale: 1,000 organizations, 200 ms, every 5 s.
+    of a slot at ordinary scale: 1,000 organizations, each polled every 5 s, with a probe that
+    takes 200 ms.
     ``servers/test_capacity.py::test_no_healthy_organization_reads_as_down``
-14. Nothing that the engine starts or logs belongs to the request that happened to cause it.
+14. No thread, run, event or log line carries the context of the request that caused it.
     ``engine/test_threads.py::test_no_thread_begins_in_the_context_of_who_needs_it``
     ``engine/test_events.py::test_a_listener_hears_in_an_empty_context``
     ``engine/test_background.py::test_a_call_sees_no_context_but_its_own``
 15. Tasks and coroutines of a probe are asyncio's own, so that libraries see what they expect.
     ``engine/test_coroutines.py::test_tasks_and_coroutines_are_what_asyncio_made``
-16. An exception at any line of a request's thread leaves nothing that the next request, or the
-    next look of the watch, does not mend.
+16. If an exception interrupts a request's thread at any line, the next request or the next look
+    of the watch repairs what it has left.
     ``engine/test_interruptions.py::test_after_an_interruption_at_any_line_the_next_is_answered``
-17. If a request is answered without a verdict, the result says why, and so does an event (one a
-    minute for each probe).
+17. If a request is answered without a verdict, an event says why (at most once a minute for
+    each probe). If the probe could not be run, so does the result.
     ``engine/test_slots.py::test_when_all_hang_that_may_the_result_and_the_log_say_so``
     ``engine/test_events.py::test_an_answer_without_a_verdict_is_announced``
 """

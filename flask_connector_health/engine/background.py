@@ -29,14 +29,14 @@ class Background:
         self._turn = threading.Lock()
 
     def do(self, call: Call) -> bool:
-        """Have a call made soon, in another thread; return whether there is a thread for it."""
+        """Have a call made soon in another thread. Return whether the system has a thread."""
         self._calls.append(call)
         return self._turn.locked() or self._threads.run(self._name, self.work)
 
     def work(self) -> None:
         """Make all calls that wait, unless another thread is making them."""
-        # The outer loop looks again after the turn: a call that came just before its end has
-        # started no thread.
+        # A call may arrive just before the lock is released, and start no thread. The outer
+        # loop finds it.
         while self._calls and self._turn.acquire(blocking=False):
             try:
                 while self._calls:
@@ -45,7 +45,7 @@ class Background:
                 self._turn.release()
 
     def _make_one(self) -> None:
-        # The call has no variable, or what it refers to would live until the next call comes.
+        # The call is in no variable, or its objects would live until the next call comes.
         with suppress(BaseException):  # a log handler of the host's may raise anything
             contextvars.Context().run(self._calls.popleft())
 
@@ -53,12 +53,12 @@ class Background:
 class Watch:
     """Calls ``look`` whenever a run may have become overdue.
 
-    Nothing has to wake it: a run that begins after a look becomes overdue one ``interval``
-    later at the earliest, and by then the watch has looked again.
+    No run becomes overdue sooner than one ``interval`` after its start, and the watch looks
+    once in each interval. So nothing has to wake it.
 
     :param look: does what is due, and returns the time by which to look again (monotonic
         seconds), or ``None`` if there is nothing to look after.
-    :param interval: the shortest time, in seconds, in which anything new can become overdue.
+    :param interval: the shortest timeout of all probes, in seconds.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Watch:
     def _watch(self) -> None:
         idle_since = self._clock.now()
         while True:
-            # The time is read before the look: what begins during the look counts from here.
+            # Read before the look, so that a run which begins during the look is in time.
             now = self._clock.now()
             due = self._looked()
             if due is not None:

@@ -7,8 +7,8 @@ import typing as t
 from collections import deque
 from collections.abc import Callable, Hashable
 
-# The most keys of a shard. They are few enough to find one to evict in an instant, and enough
-# to fill all shards evenly. The default bound needs a single shard.
+# The most keys of a shard: small enough for fast eviction, and large enough that shards fill
+# evenly. The default bound needs a single shard.
 SHARD = 16_384
 
 K = t.TypeVar("K", bound=Hashable)
@@ -49,8 +49,8 @@ class Cache(t.Generic[K, V]):
         """
         for shard, source in zip(self._shards, other._shards, strict=True):
             shard.values, shard.read = source.values, source.read
-            # The parent's order may lack a key that was just being moved. The interpreter makes
-            # the list in a single step, which no other thread can disturb.
+            # The parent's order may lack a key that was being moved at the fork, so it is made
+            # anew. The interpreter makes the list in one step, which no thread can disturb.
             shard.order = deque(list(source.values))
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class _Shard(t.Generic[K, V]):
         return previous, value
 
     def _make_room(self) -> None:
-        if len(self.read) > self._bound:  # of keys that were read while they were evicted
+        if len(self.read) > self._bound:  # it may hold keys that are evicted
             self.read.intersection_update(self.values)
         while len(self.values) >= self._bound:
             key = self.order.popleft()

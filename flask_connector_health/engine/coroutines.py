@@ -1,4 +1,4 @@
-"""Coroutines: how an async run is driven, in an event loop of its own, in the run's thread."""
+"""Coroutines: how an async run is driven, in an event loop of its own."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .threads import NO_THREAD, Bell, NativeThreads, Threads, original
 # Calls that a run may have in threads at once. Others wait.
 CALLS = 8
 
-# How many exceptions of a chain are looked at.
+# The greatest number of chained exceptions that are searched.
 CHAIN = 20
 
 _NO_LOOP = (
-    "its event loop cannot be made or run ({}: {}); raise the limits of the process, and look"
-    " for what closes its files or replaces its threads"
+    "its event loop cannot be made or run ({}: {}); raise the limits of the process, and check"
+    " whether some code closes its files or patches its threads"
 )
 _OTHER_LOOP = (
     "a client that is kept between runs is bound to the event loop of the run that opened it,"
@@ -40,11 +40,13 @@ _SAYS_SO = re.compile("[Ee]vent loop is closed|different (event )?loop")
 def drive(
     awaitable: Awaitable[object], timeout: float, pool: Threads, deliver: Deliver
 ) -> Outcome | str | None:
-    """Drive an awaitable, and all that it starts, to the end. Cancel it at its timeout.
+    """Run an awaitable in an event loop, and cancel it at its timeout.
+
+    In the end, the tasks that it has left are cancelled, and its threads are waited for.
 
     :param pool: threads for what the run calls with ``asyncio.to_thread``. Where gevent has
         patched Python's threads, a native thread of the pool drives the loop as well.
-    :param deliver: takes the outcome before the end, if something that the run started goes on.
+    :param deliver: is called early with the outcome, if tasks or threads of the run go on.
     :return: the outcome, a text that says why there is none, or ``None`` if it was delivered.
     """
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end
@@ -86,7 +88,7 @@ class _Drive:
         for step in (partial(runner.run, main), runner.close):
             try:
                 step()
-            except Exception as error:  # noqa: BLE001 - of the loop: the probe's are outcomes
+            except Exception as error:  # noqa: BLE001 - the loop failed: the probe's own are outcomes
                 self._outcomes.append(_NO_LOOP.format(type(error).__name__, text_of(error)))
             except BaseException as error:  # noqa: BLE001 - SystemExit of a task of the run
                 self._outcomes.append(raised(error))
@@ -110,7 +112,7 @@ class _Drive:
         return loop
 
     async def _shut_down(self, timeout: float | None = None) -> None:
-        self._calls.shutdown()  # a loop itself would do so in one more thread
+        self._calls.shutdown()  # asyncio's own method would start one more thread
 
     async def _main(self, deliver: Deliver) -> None:
         process = this_process()
@@ -122,7 +124,8 @@ class _Drive:
 
 
 async def _awaited(awaitable: Awaitable[object], timeout: float) -> Outcome:
-    # The outcome has no variable: with the frames of its exception it would be a cycle.
+    # The outcome is in no variable: its exception's traceback refers to this frame, which would
+    # make a cycle.
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
@@ -148,7 +151,7 @@ def _misses_its_loop(error: BaseException | None) -> bool:
 
 
 class Calls(ThreadPoolExecutor):
-    """The executor of one run's loop: its threads belong to that run meanwhile.
+    """The executor of one run's event loop. Its threads serve no other run meanwhile.
 
     A loop takes no other kind of executor than this base class. The base class itself would
     join its threads at the exit of the process.
@@ -172,7 +175,7 @@ class Calls(ThreadPoolExecutor):
     ) -> Future[t.Any]:
         """Make a call in a thread, as soon as the run may have one more thread."""
         future: Future[t.Any] = Future()
-        run = contextvars.Context().run  # or the call would see what an earlier one has set
+        run = contextvars.Context().run  # without it, a call would see variables of another
         with self._guard:
             self._waiting.append((future, partial(run, call, *args, **kwargs)))
             if self._hands == CALLS:
@@ -188,7 +191,7 @@ class Calls(ThreadPoolExecutor):
         return future
 
     def judged(self, outcome: Outcome) -> Outcome | str:
-        """Let no probe fail because the system refused its run a thread."""
+        """Give ``NO_THREAD`` in place of a bad outcome, if the run was refused a thread."""
         is_ok = outcome.result.status is Status.OK
         return NO_THREAD if self._is_refused and not is_ok else outcome
 

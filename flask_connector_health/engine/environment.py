@@ -40,7 +40,7 @@ class Environment:
 
 
 def this_process() -> ProcessId:
-    """Name this process, by its number and by how often it and its ancestors have forked.
+    """Identify this process by its number and by the number of forks since the first process.
 
     The number alone would not do, since the system reuses the numbers of processes.
     """
@@ -48,7 +48,10 @@ def this_process() -> ProcessId:
 
 
 def leave_child_of(process: ProcessId) -> None:
-    """End this process if a probe has forked it: it shares its parent's sockets and pipes."""
+    """End this process if it is a child that a probe has forked.
+
+    The child shares its parent's sockets and pipes.
+    """
     if this_process() != process:
         os._exit(0)
 

@@ -54,8 +54,8 @@ class NoVerdict:
 
 Event: t.TypeAlias = Settled | EndedLate | NoVerdict
 
-# A listener takes an event in a thread of the engine, in an empty context, and must return at
-# once. Work that may block, such as writing to the log, it returns as a call.
+# A listener takes an event in an empty context, and must return at once. If its work may block,
+# as writing to the log may, it returns a call that does the work later.
 Listener: t.TypeAlias = Callable[[Event], Call | None]
 
 
@@ -70,7 +70,7 @@ class Announcer:
         self._background = background
 
     def announce(self, event: Event) -> None:
-        """Announce an event in this thread, which must be one of the engine's."""
+        """Announce an event in this thread, which must not be that of a request."""
         for listener in self._listeners:
             try:
                 call = contextvars.Context().run(listener, event)
@@ -80,7 +80,7 @@ class Announcer:
                 self._do(call)
 
     def announce_later(self, event: Event) -> None:
-        """Announce an event in the background, since this is the thread of a request."""
+        """Announce an event in the background. This is for the thread of a request."""
         self._do(partial(self.announce, event))
 
     def _do(self, call: Call) -> None:

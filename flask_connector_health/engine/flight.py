@@ -1,4 +1,4 @@
-"""A flight: one run of a key, shared by all requests that ask for the key meanwhile."""
+"""A flight: one run of a probe for a key, shared by all requests that need it meanwhile."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from .threads import Bell
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One run of a key, from its queueing until it lands. Times are monotonic seconds.
+    """One run of a probe for a key, from its queueing until it lands.
+
+    Times are monotonic seconds.
 
     :param called: when a thread was last called for it.
     :param lacks_thread: whether a thread is to be called for it.
     :param started: when the run began.
     :param due: when the run becomes overdue: one timeout after its start.
-    :param claimed: when a thread took the right to settle it. No other thread may then.
+    :param claimed: when a thread claimed it. After that, no other thread may settle it.
     :param deadline: until when requests wait for it. The first request that waits sets it.
     :param result: the verdict after the run.
     :param refusal: why there is no verdict, in place of a result.
@@ -61,7 +63,7 @@ class Flight:
 
 def wait_for(flights: Sequence[Flight], until: float, clock: Clock) -> None:
     """Wait until all flights have landed, for each at most until its deadline."""
-    # The last usually lands last, so that a single wait does for all.
+    # The last flight usually lands last. A wait for it makes the other waits unnecessary.
     for flight in reversed(flights):
         end = until if flight.deadline is None else min(until, flight.deadline)
         while not flight.has_landed and (left := end - clock.now()) > 0:

@@ -19,10 +19,10 @@ from .runner import Runner
 from .slots import Slots
 from .threads import NO_THREAD, Threads, name_thread
 
-# Seconds after which a thread that was called for a run, and has not come, is called again.
+# Seconds after which another thread is called, if the thread that was called has not begun.
 RECALL = 0.05
 
-# Seconds in which a run that is settled must end, or its thread is written off.
+# Seconds after which the thread of a settled run may be written off, at the next look.
 GRACE = 0.25
 
 M = t.TypeVar("M", bound=Callable[..., t.Any])
@@ -31,8 +31,8 @@ M = t.TypeVar("M", bound=Callable[..., t.Any])
 def locked(method: M) -> M:
     """Make a method hold its object's ``_lock`` while it runs.
 
-    A signal handler may raise at any line. If it raised between the last line of a ``with``
-    block and its end, the lock would stay locked for ever; here the two are one line.
+    A signal handler may raise between the last line of a ``with`` block and the release of the
+    lock, which would stay locked for ever. On a single line there is no such gap.
     """
 
     @functools.wraps(method)
@@ -47,8 +47,8 @@ class Lane:
 
     A flight is settled once, by the thread that claims it: the run's own thread, or, if the run
     is overdue, the watch. Python cannot stop a thread. The thread of an overdue run, or of a
-    run that goes on after it was settled, is written off: its slot is free again, and any
-    outcome that still comes is discarded.
+    run that goes on after it was settled, is written off, and any outcome that still comes is
+    discarded.
 
     The thread of a request only puts a flight into the queue, registers it, and calls a thread.
     If an exception interrupts it after any of these steps, the next request or the next look
@@ -82,9 +82,9 @@ class Lane:
     def join(self, key: str | None, record: Record | None) -> Flight | None:
         """Share the key's flight, or start one. This never waits for a probe.
 
-        :param record: the key's record, as the caller has read it. If it has been replaced
-            since, a fresh result may have just arrived: no flight is started, and the caller
-            must read the record again.
+        :param record: the key's record, as the caller has read it.
+        :return: ``None`` if the record has been replaced since, and may hold a fresh result.
+            The caller must read it again.
         """
         now = self._clock.now()
         flight = self._flights.get(key)
@@ -113,8 +113,8 @@ class Lane:
         If as many threads hang as may hang, the flights that wait are refused. Nothing is
         settled by that, so the next request asks again.
 
-        :return: when to look again, infinity if no run has begun, or ``None`` if there is
-            nothing left to look after.
+        :return: the time of the next look: when the first run falls due, or ``RECALL`` from now
+            if threads were called, or infinity if neither. ``None`` if the lane is idle.
         """
         with self._lock:
             running, now = self.slots.running, self._clock.now()
@@ -152,7 +152,7 @@ class Lane:
         return NO_THREAD if self._threads.is_refused else None
 
     def work(self) -> None:
-        """Make the runs that wait, in this thread, as long as there is a slot for it."""
+        """Make the runs that wait, in this thread, until none waits or no slot is free."""
         name_thread(self.probe.name)
         self._watch.attend()
         while (flight := self._take()) is not None:
@@ -196,16 +196,17 @@ class Lane:
         try:
             flight.result = self._keeper.settle(flight.key, outcome, at)
         except BaseException as error:  # noqa: BLE001 - out of memory: no request may wait
-            flight.refusal = f"its result could not be kept: {type(error).__name__}"
+            flight.refusal = f"the probe's result could not be kept: {type(error).__name__}"
         with self._lock:
             self.slots.note(at - t.cast(float, flight.started))
-            # Not before the result is kept: a request that does not find the flight must find
-            # the result.
+            # The flight goes only after its result is kept. Otherwise a request could find
+            # neither of them.
             self._forget(flight)
         flight.land()
 
     def _forget(self, flight: Flight) -> None:
-        # After an exception between two steps of a request, the key may have a newer flight.
+        # An interrupted request may have left a flight in the queue alone. The key may have
+        # another flight by now.
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 

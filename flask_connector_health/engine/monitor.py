@@ -45,7 +45,7 @@ class Monitor:
         self._process: Process | None = None
         self._processes: dict[ProcessId, Process] = {}
         # Imported now and not at the first async run: a child that is forked in the middle of
-        # an import waits for ever for its end.
+        # an import would wait for ever for the end of that import.
         from . import coroutines  # noqa: F401
 
     def status(self, organization_id: str | None = None) -> Status:
@@ -53,7 +53,9 @@ class Monitor:
 
         If all entries are fresh, this takes no lock and looks at no probe.
         """
-        process = self._process  # in a forked child its parent's, whose fresh results hold
+        process = (
+            self._process
+        )  # a forked child may find its parent's, whose fresh results hold
         if process is not None:
             now = self._now()
             service = process.service.records.get(None)

@@ -13,7 +13,7 @@ from flask_connector_health.model import ProbeResult, Status, interpret, worse
 # How many characters of a message are kept, for each probe of each organization.
 MESSAGE = 1_000
 
-ADVICE = "mend the probe, or let it raise ProbeFailed if that is its answer"
+ADVICE = "mend the probe, or let it raise ProbeFailed if this failure is its answer"
 
 
 class Outcome(t.NamedTuple):
@@ -24,8 +24,8 @@ class Outcome(t.NamedTuple):
     advice: str = ADVICE
 
 
-# Takes an outcome, or a text that says why the probe could not be run, or None if the run had
-# delivered its outcome before it ended.
+# A callback that takes an outcome, or a text that says why the probe could not be run, or None
+# after an early outcome.
 Deliver: t.TypeAlias = Callable[[Outcome | str | None], object]
 
 
@@ -51,9 +51,9 @@ def raised(error: BaseException, advice: str = ADVICE) -> Outcome:
 
 
 def _chosen(error: BaseException) -> ProbeResult | None:
-    """Read the words that a probe chose, or those of the worst in a group of exceptions.
+    """Get the result that a probe chose. In a group of such exceptions, get the worst.
 
-    A group that holds any other exception as well has no such words.
+    A group that holds any other exception as well has no such result.
     """
     if isinstance(error, ProbeDegraded):
         return ProbeResult(Status.DEGRADED, text_of(error))

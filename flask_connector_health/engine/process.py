@@ -37,10 +37,11 @@ _TOO_SLOW = (
 
 
 class Process:
-    """One process's part of the engine. No lock and no thread of it outlives a fork.
+    """The part of a monitor that belongs to one process.
 
-    :param parent: the part of the process from which this one was forked. Its results are
-        taken over.
+    A forked child makes its own, with new locks and threads.
+
+    :param parent: the parent process's, whose results are taken over, or ``None``.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Process:
         return Scope(lanes, records, self._clock)
 
     def report(self, organization_id: str | None) -> Report:
-        """Report on the service, or on an organization as well, after one wait for all runs."""
+        """Report on the service, or on an organization together with the service."""
         asked: list[tuple[Scope, str | None]] = [(self.service, None)]
         if organization_id is not None:
             asked.append((self.organization, organization_id))

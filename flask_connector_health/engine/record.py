@@ -1,7 +1,7 @@
-"""A record: what is kept of a scope. And the keeper, which alone writes it.
+"""Records, which hold what is kept for a key, and keepers, which alone write them.
 
-A record is made of tuples of atoms, which the garbage collector need not walk. Nobody but the
-accessors here knows the order of their fields.
+A record holds only tuples, numbers and strings, so the garbage collector need not visit it.
+Only the accessors here know the order of the fields.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .outcome import Outcome
 # when it may be served (monotonic seconds), and its streaks.
 Entry: t.TypeAlias = tuple[int, str, float, float, int, int]
 
-# What is kept of a scope: until when all of it is fresh, the verdict's severity, and for each
-# probe its entry, or None before its first verdict.
+# What is kept for a key: until when all entries are fresh, the verdict's severity, and for each
+# probe of the scope its entry, or None before its first verdict.
 Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...]]
 
 #: Until when an entry is fresh.
@@ -42,7 +42,7 @@ _streaks: Callable[[Entry], Streaks] = itemgetter(4, 5)
 #: Until when every entry of a record is fresh.
 all_fresh_until: Callable[[Record], float] = itemgetter(0)
 
-#: The severity of a scope's verdict.
+#: The severity of a record's verdict.
 severity_of: Callable[[Record], int] = itemgetter(1)
 
 #: A record's entries, in the order of the scope's probes.
@@ -74,8 +74,8 @@ def succeed(
 ) -> Entry:
     """Make the entry that follows another one when a run is settled.
 
-    The first result is the verdict. So is a result that comes so long after the previous one
-    that the two are not consecutive: no threshold holds on to something that old.
+    The first result becomes the verdict at once. So does a result if the previous one is too
+    old to count.
 
     :param at: when the run ended, or became overdue.
     :param jitter: from 0 to 1.
@@ -94,7 +94,7 @@ def succeed(
     )
     if verdict is result.status:
         message = result.message
-    elif verdict is not before:  # it has moved towards the result: neither message explains it
+    elif verdict is not before:  # it lies between the two, and neither message describes it
         message = ""
     return entry_of(verdict, message, until, streaks)
 
@@ -144,7 +144,7 @@ class Records(Cache[str | None, Record]):
 class Keeper:
     """Keeps the verdicts of one probe in its scope's records, and announces them.
 
-    :param place: the probe's place among those of the scope.
+    :param place: the probe's index in the scope.
     """
 
     def __init__(

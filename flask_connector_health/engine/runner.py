@@ -16,7 +16,7 @@ from .threads import Threads
 
 
 class Runner:
-    """Makes the runs of one probe, each in the thread that asks for it.
+    """Makes the runs of one probe, each in the thread that calls :meth:`run`.
 
     :param pool: threads for what an async probe calls with ``asyncio.to_thread``.
     """
@@ -33,14 +33,14 @@ class Runner:
         """Run the probe, deliver the outcome, and return when the run has ended.
 
         A run sees an empty context, and in it an app context that is torn down in the same
-        thread. An async run ends with the last of its tasks and of its calls in
-        ``asyncio.to_thread``. Whatever the probe raises is an outcome.
+        thread. An async run ends once its tasks have ended, the last of them cancelled, and its
+        calls in ``asyncio.to_thread``. Whatever the probe raises is an outcome.
 
         :param deliver: is called with the outcome, or with a text that says why the probe could
-            not be run. If the outcome was delivered before the end, it is called with ``None``
-            at the end.
+            not be run. After an early outcome, it is called a second time, with ``None``.
         """
-        # The outcome has no variable: with the frames of its exception it would be a cycle.
+        # The outcome is in no variable: its exception's traceback refers to this frame, which
+        # would make a cycle.
         deliver(contextvars.Context().run(self._made, organization_id, deliver))
 
     def _made(self, organization_id: str | None, deliver: Deliver) -> Outcome | str | None:
@@ -55,7 +55,7 @@ class Runner:
                     leave_child_of(process)
                 if not inspect.isawaitable(answer):
                     return answered(answer)
-                from .coroutines import drive  # at the first run that needs asyncio
+                from .coroutines import drive  # which the monitor has imported before
 
                 return drive(answer, self.policy.timeout, self._pool, deliver)
         except BaseException as error:  # noqa: BLE001 - even SystemExit ends this run alone

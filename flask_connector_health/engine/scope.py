@@ -1,4 +1,4 @@
-"""A scope: the service or the organizations. And how a request finds what it needs of both."""
+"""Scopes, and the search for the entries that a request needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .lane import Lane
 from .record import Entry, Record, Records, entries_of, fresh_until, usable_until
 from .threads import START, Threads
 
-# Seconds for which a single thread is to begin all runs of a request.
+# Seconds that one thread has to begin all runs of a request, before more threads are called.
 PATIENCE = 0.001
 
 # What a request finds for each lane: an entry to use, or a flight to wait for, which may have
@@ -21,7 +21,7 @@ Found: t.TypeAlias = dict[Lane, Entry | Flight]
 
 
 class Scope:
-    """The lanes of a scope's probes and, in the same order, the entries of its records."""
+    """The lanes and the records of a scope. A record's entries have the order of the lanes."""
 
     def __init__(self, lanes: list[Lane], records: Records, clock: Clock) -> None:
         self.lanes = lanes
@@ -29,7 +29,7 @@ class Scope:
         self._clock = clock
 
     def find(self, key: str | None, before: Mapping[Lane, Entry | Flight]) -> Found:
-        """Find each probe's entry if it may be used, and the flight to wait for otherwise.
+        """Find each probe's entry. If that may not be used, find the flight to wait for.
 
         An entry past its TTL may be used while a run refreshes it, up to ``max_stale``.
 
@@ -73,7 +73,7 @@ def find_all(
     """Find every entry of several scopes. If flights are needed, wait for all of them together.
 
     :param asked: the scopes, each with the key of its record.
-    :param until: the request's deadline. By then a flight may not have landed.
+    :param until: the request's deadline. The wait ends then, even if a flight has not landed.
     """
     found: Found = {}
     waited: set[Flight] = set()
@@ -98,9 +98,10 @@ def find_all(
 
 
 def _begin(flying: dict[Lane, Flight], until: float, threads: Threads, clock: Clock) -> None:
-    """Begin runs in one thread, and soon after in one thread each.
+    """Let one thread begin all runs that lack a thread.
 
-    Most runs take less time than it takes to wake a thread.
+    Most runs take less time than it takes to wake a thread. After ``PATIENCE``, one more thread
+    is called for each run.
     """
     lacking = {lane: flight for lane, flight in flying.items() if flight.lacks_thread}
     if not lacking:

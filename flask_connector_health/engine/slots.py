@@ -1,4 +1,4 @@
-"""Slots: how many runs of a probe may go on at once, and how many it needs."""
+"""Slots: how many runs of a probe may go on at once, and how many slots the probe needs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WEIGHT = 0.1
 SPARE = 1.5
 
 _ALL_HUNG = (
-    "{} of its runs hang, which is the limit, so it is not run; give the client that it uses a"
-    " timeout"
+    "{} runs of this probe hang, which is the limit, so no more runs start; give the client"
+    " that it uses a timeout"
 )
 _KEY_HUNG = (
-    "{} earlier runs of it hang{}, so it is not run again before one of them ends; give the"
-    " client that it uses a timeout"
+    "{} earlier runs of this probe hang{}, so it is not run again before one of them ends; give"
+    " the client that it uses a timeout"
 )
 
 
@@ -64,10 +64,11 @@ class Slots:
         return self.capacity - len(self.running)
 
     def admit(self, flight: Flight, queued: int, now: float) -> str | None:
-        """Count a flight that is asked for, and say whether it lacks a thread.
+        """Admit a new flight, or give the reason to refuse it.
+
+        If a slot is free for it, the flight lacks a thread from now on.
 
         :param queued: how many flights wait before it.
-        :return: the reason if it must be refused.
         """
         self._ask(now)
         hung, is_service = self.hung[flight.key], flight.key is None
@@ -88,12 +89,12 @@ class Slots:
         self.running.add(flight)
 
     def write_off(self, flight: Flight) -> None:
-        """Free the slot of a flight whose thread hangs."""
+        """Count the thread of a flight as hung, which frees a slot unless too many hang."""
         self.running.discard(flight)
         self.hung[flight.key] += 1
 
     def leave(self, flight: Flight) -> None:
-        """Free the slot of a flight that has ended, or count its thread as hung no more."""
+        """Free the slot of a flight that has ended, or count its hung thread as back."""
         if flight in self.running:
             self.running.discard(flight)
         else:
@@ -104,7 +105,7 @@ class Slots:
         self._mean += (seconds - self._mean) * (WEIGHT if self._mean else 1.0)
 
     def all_hung(self) -> str:
-        """Say that so many threads hang that none is left for a run."""
+        """Say that too many threads hang for any further run."""
         return _ALL_HUNG.format(self.hung.total())
 
     def explained(self, now: float) -> str:
@@ -115,9 +116,9 @@ class Slots:
         if self._mean:
             possible = f"can have {self.capacity / self._mean:.3g}, at {self._mean:.2g} s each"
         return (
-            f"its slots ({self.capacity}) are all taken: it needs about {needed:.3g} runs a"
-            f" second and {possible}; raise its slots or CONNECTOR_HEALTH_SLOTS to {wanted},"
-            " raise its ttl, or make it faster"
+            f"the slots of this probe ({self.capacity}) are all taken: it needs about"
+            f" {needed:.3g} runs a second and {possible}; raise its slots or"
+            f" CONNECTOR_HEALTH_SLOTS to {wanted}, raise its ttl, or make it faster"
         )
 
     def _ask(self, now: float) -> None:

@@ -15,17 +15,17 @@ from contextlib import suppress
 # Seconds without a call after which a thread ends.
 IDLE = 10.0
 
-# Seconds after which a thread that was started, and has not begun, is no longer expected.
+# Seconds that the engine waits for a thread which it has started, before it starts another one.
 START = 0.1
 
-NO_THREAD = "the system has no thread for it; raise the limits of the process"
+NO_THREAD = "the system has no thread for this probe; raise the limits of the process"
 
 Call: t.TypeAlias = Callable[[], object]
 _Calls: t.TypeAlias = deque[tuple[str, Call]]
 
 
 def name_thread(name: str) -> None:
-    """Name this thread of the engine's after what it does."""
+    """Name the current thread, which is the engine's, after its present work."""
     threading.current_thread().name = f"connector-health {name}"
 
 
@@ -67,21 +67,21 @@ class Bell:
 class Threads:
     """Daemon threads that start when they are needed, are used again, and end when idle.
 
-    This is the one way in which the engine has something done soon in another thread. An
-    exception between any two steps of a caller loses at most that caller's call.
+    This is the one way in which the engine has something done soon in another thread. If an
+    exception interrupts a caller, at most that caller's call is lost.
     """
 
     def __init__(self) -> None:
         self._idle: list[tuple[Bell, _Calls]] = []  # how to give an idle thread a call
         self._calls: _Calls = deque()  # calls for threads that are starting
-        self._started = -math.inf  # when the last thread was started that has not begun
+        self._started = -math.inf  # when the newest thread was started, unless it has begun
         self.is_refused = False  # whether the system refused the last thread
 
     def run(self, name: str, call: Call) -> bool:
         """Have a call made soon, beside all others; return whether there is a thread for it.
 
         A caller starts one thread at most, and that thread starts the next. While a probe spins
-        on the CPU, each start of a thread costs the caller two turns of the interpreter.
+        on the CPU, the caller waits twice for the interpreter at each start of a thread.
 
         :param name: tells people who list the threads what this one does.
         :param call: must not raise.
@@ -118,7 +118,7 @@ class Threads:
     def _start(self) -> None:
         name = "connector-health idle"
         thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        # Tracers hand the context of the thread that starts another one on to it. With the
+        # Tracing libraries copy the context of the thread that starts another thread. With the
         # context of a request, the errors of one organization would be filed under another's.
         contextvars.Context().run(thread.start)
 
@@ -139,14 +139,15 @@ class Threads:
         with suppress(ValueError):
             self._idle.remove(hand)
             return False
-        # A caller has taken it just now. An exception may have kept the caller from its call.
+        # A caller has just taken this thread from the list. It may have been interrupted before
+        # it gave its call, so the thread waits briefly.
         return _hears(hand[0], START)
 
 
 class NativeThreads(Threads):
     """Threads of the system's, where gevent has replaced Python's threads by greenlets.
 
-    An event loop needs one: two event loops cannot share a thread.
+    Each event loop needs a thread of its own, and gevent's hub is an event loop as well.
     """
 
     def make_lock(self) -> threading.Lock:
@@ -177,6 +178,6 @@ def _make_all(calls: _Calls) -> None:
 
 
 def _hears(bell: Bell, timeout: float) -> bool:
-    with suppress(BaseException):  # an exception of a timer that a run has left behind
+    with suppress(BaseException):  # a run may have left a timer of gevent's behind
         return bell.hear(timeout)
     return False

@@ -1,1 +1,1 @@
-"""Probes: how one is specified."""
+"""Probes: their specification and their policy."""

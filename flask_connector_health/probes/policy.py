@@ -10,7 +10,7 @@ from flask_connector_health.settings import Settings
 
 from .spec import Probe
 
-# Seconds for which results count as consecutive at least, even if they may be served for less.
+# A result counts as consecutive for at least so many seconds after the previous one went stale.
 MEMORY = 60.0
 
 # The part of a TTL that jitter may take off, so that runs that began together drift apart.

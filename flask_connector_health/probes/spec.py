@@ -1,4 +1,4 @@
-"""A probe: its call and its options. And the registry of a blueprint's probes."""
+"""A probe's specification, and a blueprint's registry of probes."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ProbeOptions(t.TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A probe's call, with its severity and timing. ``None`` stands for the setting's value.
+    """A probe's name, call and options. If an option is ``None``, the setting holds.
 
     :param call: sync or async. It takes no argument, or the organization's id if the scope is
         ``"organization"``. Each run has a thread of its own while it lasts, with an app context
-        and without a request. An async run has an event loop there.
+        and without a request. An async run has an event loop as well.
     :param critical: whether the probe's failure makes its scope unavailable, or only degraded.
     :param timeout: a run's limit in seconds, from its start.
     :param ttl: how long a result is fresh, in seconds. 0 turns caching off.
@@ -98,9 +98,10 @@ def check_name(name: object) -> None:
     :raises ConfigurationError: if it is not a valid name. The message says how to write one.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
+        found = "this str does not" if isinstance(name, str) else f"not {type(name).__name__}"
         raise ConfigurationError(
-            "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', not"
-            f' {type(name).__name__}; write @health.probe("search-index")'
+            "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a"
+            f' letter or a digit; {found}; write @health.probe("search-index")'
         )
 
 
@@ -133,7 +134,7 @@ class ProbeRegistry:
         self._probes[probe.name] = probe
 
     def seal(self) -> None:
-        """Refuse all probes from now on. An app that is set up already would never run them."""
+        """Refuse further probes: the app is set up, and would never run them."""
         self._sealed = True
 
     def __iter__(self) -> Iterator[Probe]:

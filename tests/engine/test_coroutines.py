@@ -439,7 +439,7 @@ def test_a_late_run_that_raises_in_the_end_says_so(
 
     release.set()
 
-    text = "a run of probe 'drive' ended after its verdict: it raised OSError: connection reset"
+    text = "a run of probe 'drive' raised an exception after its verdict: OSError: connection"
     eventually(lambda: text in caplog.text)
 
 
@@ -719,7 +719,9 @@ def test_a_run_is_not_failed_for_a_thread_that_the_system_refuses(
 
     refused = drive_in(starving(drive).report())
 
-    assert refused.message.startswith("the system has no thread for it; raise the limits")
+    assert refused.message.startswith(
+        "the system has no thread for this probe; raise the limits"
+    )
     eventually(lambda: "probe 'drive' counts as unavailable" in caplog.text)
     assert "probe 'drive' is unavailable" not in caplog.text
 

@@ -136,7 +136,7 @@ def test_a_hung_probe_takes_no_more_threads_than_twice_its_slots(
 
     assert len(engine_threads("hung")) == 4
     refused = monitor.report("org").results["hung"]
-    assert refused.message.startswith("4 of its runs hang, which is the limit")
+    assert refused.message.startswith("4 runs of this probe hang, which is the limit")
 
 
 def test_an_answer_after_the_timeout_is_a_failure(

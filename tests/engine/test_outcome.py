@@ -198,7 +198,7 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
     [line] = caplog.messages
     assert line == (
         f"probe 'drive' is unavailable: it raised {type(error).__name__}: s3cret;"
-        " mend the probe, or let it raise ProbeFailed if that is its answer"
+        " mend the probe, or let it raise ProbeFailed if this failure is its answer"
     )
     assert "Traceback" in caplog.text
 

@@ -74,7 +74,7 @@ def test_an_organization_that_hangs_holds_two_threads_however_often_it_is_asked_
         clock.advance(100.0)
         result = result_of(monitor.report("org_hung"))
 
-    text = "2 earlier runs of it hang for this organization, so it is not run again before one"
+    text = "2 earlier runs of this probe hang for this organization, so it is not run again"
     assert result.message.startswith(text)
     assert gated.runs == 2
     gated.let_through(3)
@@ -91,7 +91,7 @@ def test_the_service_may_hang_in_four(
 
     result = result_of(monitor.report())
 
-    assert result.message.startswith("4 earlier runs of it hang, so it is not run again before")
+    assert result.message.startswith("4 earlier runs of this probe hang, so it is not run")
     assert gated.runs == 4
 
 
@@ -142,7 +142,7 @@ def test_when_all_hang_that_may_the_result_and_the_log_say_so(
 ) -> None:
     result = result_of(all_hung.report("org_c"))
 
-    text = "2 of its runs hang, which is the limit, so it is not run; give the client that"
+    text = "2 runs of this probe hang, which is the limit, so no more runs start; give the"
     assert result.message.startswith(text)
     assert result.status is Status.UNAVAILABLE
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
@@ -178,7 +178,9 @@ def test_what_waits_for_a_slot_is_told_so_when_the_last_one_hangs(
 
     clock.advance(5.0)
 
-    assert result_of(waiting()).message.startswith("2 of its runs hang, which is the limit")
+    assert result_of(waiting()).message.startswith(
+        "2 runs of this probe hang, which is the limit"
+    )
     assert gated.runs == 2
 
 
@@ -207,9 +209,9 @@ def test_a_run_that_cannot_begin_before_the_deadline_is_waited_for_by_nobody(
     refused = result_of(monitor.report("org_c"))  # without the clock's help: at once
 
     text = (
-        "its slots (1) are all taken: it needs about 1.5 runs a second and can have 0.5,"
-        " at 2 s each; raise its slots or CONNECTOR_HEALTH_SLOTS to 5, raise its ttl, or make"
-        " it faster"
+        "the slots of this probe (1) are all taken: it needs about 1.5 runs a second and can"
+        " have 0.5, at 2 s each; raise its slots or CONNECTOR_HEALTH_SLOTS to 5, raise its ttl,"
+        " or make it faster"
     )
     assert refused.message == text
     expected = f"probe 'drive' of organization 'org_c' counts as unavailable: {text}"
@@ -242,7 +244,10 @@ def test_who_waited_for_a_slot_in_vain_is_told_so(
 
     clock.advance(0.05)
 
-    text = "its slots (1) are all taken: it needs about 2 runs a second and none has ended yet"
+    text = (
+        "the slots of this probe (1) are all taken: it needs about 2 runs a second and none has"
+        " ended yet"
+    )
     assert result_of(waiting()).message.startswith(text)
     gated.let_through(2)
 
@@ -270,4 +275,4 @@ def test_a_burst_as_large_as_the_slots_waits_for_threads_alone(
 
     assert not [flight for flight in flights if flight.has_landed]
     assert refused is not None
-    assert str(refused.refusal).startswith("its slots (20) are all taken")
+    assert str(refused.refusal).startswith("the slots of this probe (20) are all taken")

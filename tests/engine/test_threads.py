@@ -228,7 +228,9 @@ def test_a_thread_that_the_system_refuses_is_named_in_the_result_and_the_log(
         clock.advance(0.05)
         report = waiting()
 
-    assert result_of(report).message.startswith("the system has no thread for it; raise the")
+    assert result_of(report).message.startswith(
+        "the system has no thread for this probe; raise the"
+    )
     assert "probe 'drive' counts as unavailable: the system has no thread" in caplog.text
     clock.advance(1.0)
     eventually(lambda: monitor.report().status is Status.OK)

@@ -207,4 +207,4 @@ def test_without_a_native_thread_a_probe_is_not_run(
 
     found = drive_in(make_app, health, drive)
 
-    assert found.message.startswith("the system has no thread for it")
+    assert found.message.startswith("the system has no thread for this probe")

@@ -124,7 +124,7 @@ def test_the_log_speaks_when_a_verdict_turns_and_not_per_request(
 
     raised = (
         "probe 'drive' is unavailable: it raised RuntimeError: boom;"
-        " mend the probe, or let it raise ProbeFailed if that is its answer"
+        " mend the probe, or let it raise ProbeFailed if this failure is its answer"
     )
     assert told.runs == 15
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
