@@ -18,7 +18,7 @@ from tests.serving import Launched
 
 pytestmark = pytest.mark.soak
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "120")) / 8
+SECONDS = float(os.environ.get("SOAK_SECONDS", "120")) / 10
 INTERVAL = FULL.poll_interval
 CLIENTS = 64
 

@@ -320,12 +320,12 @@ Crowded: t.TypeAlias = tuple[Callable[[str], Report], list[str], list[int]]
 
 @pytest.fixture(scope="module")
 def crowded() -> Crowded:
-    """Ask for 300,000 organizations, of which 10,000 fit, and watch the memory."""
+    """Ask for 200,000 organizations, of which 10,000 fit, and watch the memory."""
     health = ConnectorHealth()
     health.add_probe(lambda organization_id: True, name="drive", scope="organization")
     app = host(health, AVAILABILITY=lambda: True, TTL=3_600.0, MAX_ORGANIZATIONS=10_000)
     report = engine_of(app).report
-    count = max(40_000, int(300_000 * SHARE))
+    count = max(40_000, int(200_000 * SHARE))
     memory = []
     for number in range(count):
         report(f"org_{number}")
