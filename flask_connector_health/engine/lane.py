@@ -14,7 +14,7 @@ from .background import Watch
 from .environment import Clock
 from .flight import Flight
 from .outcome import Outcome, overdue, raised
-from .record import Keeper, Record
+from .record import Entry, Keeper, entries_of, fresh_until
 from .runner import Runner
 from .slots import Slots
 from .threads import NO_THREAD, Threads, name_thread
@@ -79,18 +79,20 @@ class Lane:
         self._flights: dict[str | None, Flight] = {}  # those that have not landed, by key
 
     @locked
-    def join(self, key: str | None, record: Record | None) -> Flight | None:
+    def join(self, key: str | None) -> Flight | Entry:
         """Share the key's flight, or start one. This never waits for a probe.
 
-        :param record: the key's record, as the caller has read it.
-        :return: ``None`` if the record has been replaced since, and may hold a fresh result.
-            The caller must read it again.
+        If a fresh entry has just arrived, give that instead.
         """
         now = self._clock.now()
         flight = self._flights.get(key)
-        if flight is None:
-            if self._keeper.records.get(key) is not record:
-                return None
+        if flight is None:  # nothing is settled for the key before this method ends
+            record = self._keeper.records.get(key)
+            entry = None if record is None else entries_of(record)[self._keeper.place]
+            if entry is not None and now < fresh_until(entry):
+                return entry
+            if self._queue and self._flights.get(self._queue[-1].key) is not self._queue[-1]:
+                self._queue.pop()  # a request was interrupted before it registered this flight
             flight = Flight(key, now)
             refusal = self.slots.admit(flight, len(self._queue), now)
             if refusal is not None:

@@ -159,7 +159,7 @@ class Keeper:
         self._name = probe.name
         self._policy = policy
         self.records = records
-        self._place = place
+        self.place = place
         self._environment = environment
         self._announcer = announcer
 
@@ -171,7 +171,7 @@ class Keeper:
         """
         jitter = self._environment.jitter()
         change = partial(succeed, outcome=outcome, policy=self._policy, at=at, jitter=jitter)
-        was, entry = self.records.replace(key, self._place, change)
+        was, entry = self.records.replace(key, self.place, change)
         before = Status.OK if was is None else status_of(was)
         result = result_of(entry)
         self._announcer.announce(Settled(self._name, key, before, result.status, outcome))

@@ -9,7 +9,7 @@ from functools import partial
 from .environment import Clock
 from .flight import Flight, wait_for
 from .lane import Lane
-from .record import Entry, Record, Records, entries_of, fresh_until, usable_until
+from .record import Entry, Records, entries_of, fresh_until, usable_until
 from .threads import START, Threads
 
 # Seconds that one thread has to begin all runs of a request, before more threads are called.
@@ -36,34 +36,25 @@ class Scope:
         :param before: what was found before a wait. Its flights are kept. Its entries are not,
             since they may be too old by now, or newer ones may have arrived.
         """
-        while True:
-            record, now = self.records.get(key), self._clock.now()
-            entries = self.records.blank if record is None else entries_of(record)
-            found: dict[Lane, Entry | Flight | None] = {}
-            for lane, entry in zip(self.lanes, entries, strict=True):
-                usable = before.get(lane)
-                if not isinstance(usable, Flight):
-                    usable = self._usable(lane, key, record, entry, now)
-                found[lane] = usable
-            if None not in found.values():
-                return t.cast(Found, found)
-            # A run has just been settled, so that the record is to be read again.
+        record, now = self.records.get(key), self._clock.now()
+        entries = self.records.blank if record is None else entries_of(record)
+        found: Found = {}
+        for lane, entry in zip(self.lanes, entries, strict=True):
+            was = before.get(lane)
+            kept = was if isinstance(was, Flight) else None
+            found[lane] = kept or self._usable(lane, key, entry, now)
+        return found
 
     def _usable(
-        self,
-        lane: Lane,
-        key: str | None,
-        record: Record | None,
-        entry: Entry | None,
-        now: float,
-    ) -> Entry | Flight | None:
+        self, lane: Lane, key: str | None, entry: Entry | None, now: float
+    ) -> Entry | Flight:
         if entry is not None and now < fresh_until(entry):
             return entry
-        flight = lane.join(key, record)
-        if flight is None or entry is None or now >= usable_until(entry):
-            return flight
-        if flight.lacks_thread:
-            lane.call(flight)
+        joined = lane.join(key)
+        if entry is None or now >= usable_until(entry) or not isinstance(joined, Flight):
+            return joined
+        if joined.lacks_thread:
+            lane.call(joined)
         return entry
 
 

@@ -12,6 +12,7 @@ from flask_connector_health.engine.record import Record
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import (
+    PATIENCE,
     Clock,
     Gated,
     Told,
@@ -90,7 +91,27 @@ def test_a_result_that_came_in_a_moment_ago_starts_no_other_run(
     assert told.runs == 1
 
 
-def test_a_record_that_is_read_again_changes_no_order(
+def test_a_request_starts_one_run_of_each_probe_whatever_others_settle_meanwhile(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With caching off, a result that arrives is not fresh, and no reason to look again."""
+    told, other = Told(), Told()
+    probes = [drive(told, ttl=0), Probe(name="other", call=other, ttl=0)]
+    monitor = make_monitor(*probes, DEADLINE=PATIENCE)
+    lane = lane_of(monitor, "other")
+    join = lane.join
+
+    def join_late(key: str | None) -> object:
+        land(monitor)
+        return join(key)
+
+    monkeypatch.setattr(lane, "join", join_late)
+
+    assert monitor.report().available
+    assert (told.runs, other.runs) == (1, 1)
+
+
+def test_a_result_that_has_just_arrived_changes_no_order(
     make_monitor: MakeMonitor, settle_before_joining: Callable[[Monitor, Land], None]
 ) -> None:
     calls = [Told() for _ in range(3)]

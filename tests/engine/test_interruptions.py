@@ -13,7 +13,7 @@ import pytest
 from flask_connector_health.engine.lane import RECALL
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
-from tests.clockwork import PATIENCE, Clock, Told, drive, eventually, lane_of
+from tests.clockwork import PATIENCE, Clock, Told, drive, eventually, in_background, lane_of
 from tests.conftest import MakeMonitor
 
 
@@ -93,3 +93,27 @@ def test_after_an_interruption_at_any_line_the_next_is_answered(
             lane = lane_of(monitor, name)
             eventually(lambda lane=lane: not lane._flights and not lane.slots.running)  # type: ignore[misc]
     assert line > 100
+
+
+class Unwritable(dict[t.Any, t.Any]):
+    """A dictionary to which a signal handler's exception lets nothing be added."""
+
+    def __setitem__(self, key: object, value: object) -> t.NoReturn:
+        raise Interrupted
+
+
+def test_a_flight_that_an_interruption_left_in_the_queue_takes_nobodys_slot(
+    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next request does not wait for the next look of the watch, which may be far away."""
+    probe = drive(Told(), scope="organization", slots=1, ttl=0)
+    monitor = make_monitor(probe, DEADLINE=PATIENCE)
+    lane = lane_of(monitor)
+    with monkeypatch.context() as patch:
+        patch.setattr(lane, "_flights", Unwritable())
+        with pytest.raises(Interrupted):
+            monitor.report("org_a")
+    assert len(lane._queue) == 1
+
+    assert in_background(lambda: monitor.report("org_b"))().available
+    assert not lane._queue

@@ -11,6 +11,7 @@ import pytest
 
 from flask_connector_health import Status
 from flask_connector_health.engine import threads as threads_module
+from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.record import entry_of
 from flask_connector_health.engine.threads import Bell, Threads
 from flask_connector_health.probes.spec import Probe
@@ -244,8 +245,8 @@ def test_a_thread_that_was_refused_is_asked_for_without_another_request(
     eventually(lambda: engine_threads("watch"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refusing(threading.Event()))
-        flight = lane_of(monitor).join(None, None)
-        assert flight is not None
+        flight = lane_of(monitor).join(None)
+        assert isinstance(flight, Flight)
         lane_of(monitor).call(flight)
 
     clock.advance(5.0)
