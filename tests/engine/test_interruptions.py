@@ -10,10 +10,19 @@ from collections.abc import Callable
 
 import pytest
 
-from flask_connector_health.engine.lane import RECALL
+from flask_connector_health.engine.lane import RECALL, Lane
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.probes.spec import Probe
-from tests.clockwork import PATIENCE, Clock, Told, drive, eventually, in_background, lane_of
+from tests.clockwork import (
+    PATIENCE,
+    Clock,
+    Gated,
+    Told,
+    drive,
+    eventually,
+    in_background,
+    lane_of,
+)
 from tests.conftest import MakeMonitor
 
 
@@ -102,18 +111,39 @@ class Unwritable(dict[t.Any, t.Any]):
         raise Interrupted
 
 
+def interrupt_before_it_is_registered(monitor: Monitor, organization_id: str) -> Lane:
+    lane = lane_of(monitor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane, "_flights", Unwritable())
+        with pytest.raises(Interrupted):
+            monitor.report(organization_id)
+    assert len(lane._queue) == 1
+    return lane
+
+
 def test_a_flight_that_an_interruption_left_in_the_queue_takes_nobodys_slot(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
+    make_monitor: MakeMonitor,
 ) -> None:
     """The next request does not wait for the next look of the watch, which may be far away."""
     probe = drive(Told(), scope="organization", slots=1, ttl=0)
     monitor = make_monitor(probe, DEADLINE=PATIENCE)
-    lane = lane_of(monitor)
-    with monkeypatch.context() as patch:
-        patch.setattr(lane, "_flights", Unwritable())
-        with pytest.raises(Interrupted):
-            monitor.report("org_a")
-    assert len(lane._queue) == 1
+    lane = interrupt_before_it_is_registered(monitor, "org_a")
 
     assert in_background(lambda: monitor.report("org_b"))().available
     assert not lane._queue
+
+
+def test_a_run_that_an_interruption_left_ends_no_other_flight_of_its_key(
+    make_monitor: MakeMonitor, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, scope="organization", ttl=0), DEADLINE=PATIENCE)
+    lane = interrupt_before_it_is_registered(monitor, "org_a")
+    lane.look()  # calls a thread for it
+    gated.wait_for_start()
+
+    report = in_background(lambda: monitor.report("org_a"))
+    gated.wait_for_start()
+    gated.let_through(2)
+
+    assert report().available
+    eventually(lambda: not lane._flights)
