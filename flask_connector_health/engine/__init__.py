@@ -102,7 +102,7 @@ Each rule is followed by the tests that were red without it.
    ``engine/test_lane.py::test_a_late_answer_never_replaces_a_newer_one``
 8. Memory, threads, files and loops are bounded. After 10,000 runs there are no more of them
    than after 100, also under gevent, and also if runs end late.
-   ``servers/test_soak.py::test_nothing_grows_over_100_000_runs``
+   ``servers/test_soak.py::test_nothing_grows_over_many_runs``
    ``servers/test_gevent.py::test_runs_leave_no_files_and_no_threads``
 9. A child process answers, at whatever moment it was forked. No thread exists before the first
    question.

@@ -18,7 +18,7 @@ from tests.serving import Launched
 
 pytestmark = pytest.mark.soak
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "120")) / 10
+SECONDS = float(os.environ.get("SOAK_SECONDS", "90")) / 7.5
 INTERVAL = FULL.poll_interval
 CLIENTS = 64
 

@@ -1,6 +1,6 @@
 """Minutes of load: nothing wrong, nothing late, nothing that grows. Run with ``-m soak``.
 
-``SOAK_SECONDS`` shortens all of them, by default to the two minutes of the longest one.
+``SOAK_SECONDS`` shortens all of them. By default, the longest load takes 90 seconds.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tests.serving import Launched
 
 pytestmark = pytest.mark.soak
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "120"))
-SHARE = SECONDS / 120
+SECONDS = float(os.environ.get("SOAK_SECONDS", "90"))
+SHARE = SECONDS / 90
 
 DEADLINE = 0.8
 LIMIT = DEADLINE + 0.05
@@ -363,14 +363,16 @@ async def in_a_loop() -> bool:
     return await asyncio.to_thread(bool, 1)
 
 
-@pytest.mark.parametrize("call", [lambda: True, in_a_loop], ids=["sync", "async"])
-def test_nothing_grows_over_100_000_runs(call: Probing) -> None:
+@pytest.mark.parametrize(
+    ("call", "number"), [(lambda: True, 50_000), (in_a_loop, 15_000)], ids=["sync", "async"]
+)
+def test_nothing_grows_over_many_runs(call: Probing, number: int) -> None:
     health = ConnectorHealth()
     health.add_probe(call, name="drive")
     report = engine_of(host(health, TTL=0.0)).report
 
     def held() -> tuple[int, int]:
-        assert {report().available for _ in range(max(1_000, int(50_000 * SHARE)))} == {True}
+        assert {report().available for _ in range(max(1_000, int(number * SHARE)))} == {True}
         eventually(lambda: not engine_threads("idle"))
         return resident(), len(list(pathlib.Path("/proc/self/fd").iterdir()))
 
