@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from .auth import allow_any_organization
-from .blueprint import ConnectorHealth
+from .blueprint import ConnectorHealth, get_monitor
+from .engine.monitor import Monitor
 from .errors import (
     ConfigurationError,
     ConnectorHealthError,
     ProbeDegraded,
     ProbeFailed,
 )
-from .model import ProbeResult, Report, Status
+from .model import ProbeResult, Report, ReportedResult, Status
+
+__version__ = "0.1.0"
 
 __all__ = [
     "ConfigurationError",
     "ConnectorHealth",
     "ConnectorHealthError",
+    "Monitor",
     "ProbeDegraded",
     "ProbeFailed",
     "ProbeResult",
     "Report",
+    "ReportedResult",
     "Status",
     "allow_any_organization",
+    "get_monitor",
 ]

@@ -7,7 +7,7 @@ import re
 import typing as t
 from collections.abc import Callable
 
-from flask import Flask, request
+from flask import Flask, Response, make_response, request
 from flask_httpauth import HTTPAuth, HTTPTokenAuth, MultiAuth
 from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized
@@ -26,6 +26,10 @@ _CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
 _PLAIN = frozenset({bool, str, int, dict, type(None)})
 
 
+# What flask-httpauth answers if the host has set no error handler.
+_DEFAULT_ERROR = HTTPAuth().auth_error_callback.__wrapped__.__code__
+
+
 class _Granted(t.NamedTuple):
     principal: object
 
@@ -34,10 +38,11 @@ class Refused(Unauthorized):
     """A caller without a valid credential.
 
     :param challenges: one for each ``WWW-Authenticate`` header (RFC 9110, 11.6.1).
+    :param response: the host's own answer, which takes the place of the envelope.
     """
 
-    def __init__(self, *challenges: str) -> None:
-        super().__init__()
+    def __init__(self, *challenges: str, response: Response | None = None) -> None:
+        super().__init__(response=response)
         self.challenges = [("WWW-Authenticate", challenge) for challenge in challenges]
 
     def get_headers(self, *args: t.Any, **kwargs: t.Any) -> list[tuple[str, str]]:
@@ -108,15 +113,15 @@ class _HostsGate:
         part = self._deciding()
         # No scheme has a credential outside ASCII (RFC 9110, 11.4), and parsers raise on it.
         if not request.headers.get(part.header or "Authorization", "").isascii():
-            raise Refused(part.authenticate_header())
+            raise _refused(part, _error_of(part))
         answer = self._answer()
         if not isinstance(answer, _Granted):
-            raise Refused(*answer.headers.getlist("WWW-Authenticate"))
+            raise _refused(part, answer)
         principal = _decided(answer.principal, "AUTH")
         if principal is None:  # the verifier returned True
             return True
         if not principal:  # flask-httpauth lets "", [] and {} in
-            raise Refused(part.authenticate_header())
+            raise _refused(part, _error_of(part))
         return principal
 
     def _granted(self) -> _Granted:
@@ -126,6 +131,27 @@ class _HostsGate:
         """Find the part of a MultiAuth that decides about this request."""
         compatible = (p for p in self._parts if p.is_compatible_auth(request.headers))
         return next(compatible, self._parts[0])
+
+
+def _error_of(part: t.Any) -> t.Any:
+    """Ask a flask-httpauth object for its 401, as it asks itself."""
+    try:
+        return part.auth_error_callback(401)
+    except TypeError:  # the host's handler takes no argument
+        return part.auth_error_callback()
+
+
+def _refused(part: t.Any, answer: t.Any) -> Refused:
+    """Refuse with the answer of the host's ``@auth.error_handler``, if it has set one.
+
+    It is looked for at each request, since the decorator may run after the registration.
+    """
+    handler = getattr(part.auth_error_callback, "__wrapped__", None)
+    response = make_response(answer)
+    if getattr(handler, "__code__", None) is _DEFAULT_ERROR:
+        return Refused(*response.headers.getlist("WWW-Authenticate"))
+    response.headers.setdefault("Cache-Control", "no-store")
+    return Refused(response=response)
 
 
 def allow_any_organization(principal: object, organization_id: str) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, current_app
 from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import InternalServerError
 
 from . import checks
 from .auth import Guard
 from .engine.environment import Environment
 from .engine.monitor import Monitor
-from .log import line_of
+from .errors import ConfigurationError
+from .log import line_of, logger
+from .mounting import host_of
 from .probes.spec import (
     AVAILABILITY,
     Probe,
@@ -21,39 +24,79 @@ from .probes.spec import (
     ProbeOptions,
     ProbeRegistry,
     check_name,
+    check_options,
+    name_of,
 )
-from .settings import Settings
-from .views import ORGANIZATION_RULE, SERVICE_RULE, Views
+from .responses import internal_server_error
+from .settings import Settings, ours
+from .views import ORGANIZATION_RULE, SERVICE_RULE, make_organization, make_service
 
 F = t.TypeVar("F", bound=ProbeCall)
+
+_EXTENSION = "connector_health"
+
+_REGISTER = "register it: app.register_blueprint(health)"
 
 
 class ConnectorHealth(Blueprint):
     """The two health routes, as a blueprint.
 
-    Its registration reads the app's ``CONNECTOR_HEALTH_`` configuration once, and puts a
-    :class:`~.engine.monitor.Monitor` at
-    ``app.extensions["connector_health"][<registered name>]``. The blueprint can be registered
-    under several names and in several apps. They share nothing but the probes' functions.
+    ``app.register_blueprint(health)`` reads the app's ``CONNECTOR_HEALTH_`` configuration once,
+    and makes a :class:`Monitor`, which :func:`get_monitor` finds. The blueprint can be
+    registered under several names and in several apps. They share nothing but the probes'
+    functions.
+
+    Beside the options of every blueprint, a registration takes ``host`` in an app that matches
+    hosts.
 
     :param name: the blueprint's name, as in ``url_for("connector_health.service")``.
     :param url_prefix: the part of the path before both routes.
+    :raises ConfigurationError: for a positional argument. The blueprint takes neither an app
+        nor the name of a module.
     """
 
     def __init__(
-        self, name: str = "connector_health", *, url_prefix: str | None = "/v1"
+        self,
+        *misplaced: t.Never,
+        name: str = "connector_health",
+        url_prefix: str | None = "/v1",
     ) -> None:
+        if misplaced:
+            raise ConfigurationError(
+                f"ConnectorHealth takes no {type(misplaced[0]).__name__} by position: write"
+                f" health = ConnectorHealth(); {_REGISTER}; the keyword name= gives the"
+                " blueprint another name"
+            )
         super().__init__(name, __name__, url_prefix=url_prefix)
         self._probes = ProbeRegistry()
+        self.register_error_handler(InternalServerError, internal_server_error)
         self.record(self._set_up)
 
-    def probe(self, name: str, **options: t.Unpack[ProbeOptions]) -> Callable[[F], F]:
+    def init_app(self, app: Flask) -> t.NoReturn:
+        """Refuse to set an app up: a blueprint is registered.
+
+        :raises ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"ConnectorHealth is a blueprint and has no set-up: {_REGISTER}"
+        )
+
+    @t.overload
+    def probe(self, name: F, /) -> F: ...
+    @t.overload
+    def probe(
+        self, name: str | None = None, **options: t.Unpack[ProbeOptions]
+    ) -> Callable[[F], F]: ...
+    def probe(
+        self, name: str | F | None = None, **options: t.Unpack[ProbeOptions]
+    ) -> F | Callable[[F], F]:
         """Add the decorated function as a probe, and leave the function as it is.
 
-        It may be sync or async. It answers ``True``, ``False``, a :class:`Status` or a
-        :class:`ProbeResult`. If it raises or answers anything else, it has failed.
+        It may be sync or async. It answers ``True``, ``False``, a :class:`Status` or its text,
+        or a :class:`ProbeResult`. If it raises or answers anything else, it has failed.
 
-        :param name: a name of its own among this blueprint's probes.
+        :param name: a name of its own among this blueprint's probes. By default it is the
+            function's. ``@health.probe`` may stand without parentheses as well.
         :param scope: ``"service"`` (the default) calls it without arguments;
             ``"organization"`` calls it with an organization's id.
         :param critical: whether its failure means unavailable (``True``, the default) or
@@ -72,15 +115,18 @@ class ConnectorHealth(Blueprint):
             the verdict better.
         :param slots: how many runs of the probe may go on at once, each in a thread. As many
             more may hang.
-        :raises ConfigurationError: if an option is unusable, the name is taken, or the
-            blueprint is registered already.
+        :raises ConfigurationError: if an option is unusable or does not exist, the name is
+            taken, or the blueprint is registered already.
         """
-        check_name(name)  # here, since a bare @health.probe would never call add()
 
         def add(call: F) -> F:
-            self.add_probe(call, name=name, **options)
+            self.add_probe(call, name=given, **options)
             return call
 
+        if callable(name):
+            given = None
+            return add(name)
+        given = name
         return add
 
     def add_probe(
@@ -92,28 +138,52 @@ class ConnectorHealth(Blueprint):
     ) -> None:
         """Add a callable as a probe; see :meth:`probe` for the options.
 
-        :param name: by default the callable's own ``name`` attribute.
+        :param name: by default the callable's own ``name`` attribute, else its ``__name__``.
         """
-        if name is None:
-            name = getattr(call, "name", None)
-        self._probes.add(Probe(name=t.cast(str, name), call=call, **options))
+        found = name_of(call) if name is None else name
+        check_name(found)
+        check_options(t.cast(str, found), options)
+        self._probes.add(Probe(name=t.cast(str, found), call=call, **options))
 
     def _set_up(self, state: BlueprintSetupState) -> None:
-        app = t.cast(Flask, state.app)
+        app, host = t.cast(Flask, state.app), host_of(state)
         settings = Settings.from_config(app.config)
-        guard = Guard(app, settings)
-        probes = [*_availability(settings), *self._probes]
-        monitor = Monitor(settings, probes, Environment(app.app_context), [line_of])
-        views = Views(settings, monitor, guard)
+        monitor = Monitor(
+            settings,
+            [*_availability(settings), *self._probes],
+            Environment(app.app_context),
+            [line_of],
+            partial(_warn_of_changes, ours(app.config), app.config),
+        )
+        views = {
+            SERVICE_RULE: make_service(settings, monitor),
+            ORGANIZATION_RULE: make_organization(settings, monitor, Guard(app, settings)),
+        }
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
-        app.extensions.setdefault("connector_health", {})[name] = monitor
-        for rule, endpoint, view in (
-            (SERVICE_RULE, "service", views.service),
-            (ORGANIZATION_RULE, "organization", views.organization),
-        ):
+        app.extensions.setdefault(_EXTENSION, {})[name] = monitor
+        for rule, view in views.items():
             # Slashes must never cause a redirect, which some health checks take for healthy.
-            state.add_url_rule(rule, endpoint, view, strict_slashes=False, merge_slashes=False)
+            options = {"strict_slashes": False, "merge_slashes": False, "host": host}
+            state.add_url_rule(rule, view.__name__, view, **options)
         self._probes.seal()
+
+
+def get_monitor(app: Flask | None = None, name: str = "connector_health") -> Monitor:
+    """Give the monitor of a registration.
+
+    :param app: the app that the blueprint is registered in; by default the current one.
+    :param name: the name that the blueprint is registered under. It has dots if the blueprint
+        is nested, as in ``"api.connector_health"``.
+    :raises LookupError: if no such blueprint is registered. The message has the names that are.
+    :raises RuntimeError: if no app is given, and there is no app context.
+    """
+    monitors = (app or current_app).extensions.get(_EXTENSION, {})
+    if name not in monitors:
+        raise LookupError(
+            f"no ConnectorHealth is registered as {name!r} in this app; registered are:"
+            f" {', '.join(map(repr, monitors)) or 'none'}"
+        )
+    return t.cast(Monitor, monitors[name])
 
 
 def _availability(settings: Settings) -> list[Probe]:
@@ -128,3 +198,16 @@ def _availability(settings: Settings) -> list[Probe]:
         Probe(name=AVAILABILITY, call=partial(call, None)),
         Probe(name=AVAILABILITY, call=call, scope="organization"),
     ]
+
+
+def _warn_of_changes(before: Mapping[str, t.Any], config: Mapping[str, t.Any]) -> None:
+    now, missing = ours(config), object()
+    changed = [
+        key for key in {**before, **now} if before.get(key, missing) != now.get(key, missing)
+    ]
+    if changed:
+        logger.warning(
+            "%s changed after the blueprint was registered, which has no effect; set"
+            " configuration before app.register_blueprint(health)",
+            " and ".join(changed),
+        )

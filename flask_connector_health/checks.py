@@ -7,11 +7,12 @@ string value, since that may be a secret in the wrong place.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import pkgutil
 import re
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 # A day, in seconds. A larger number is most likely in another unit, and the system cannot wait
 # for every length of time.
@@ -94,6 +95,11 @@ def callable_with(value: object, *parameters: str) -> Callable[..., t.Any]:
     if not accepts(value, len(parameters)):
         raise ValueError(f"must be {form}; this {_type(value)} takes other arguments")
     return value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Find the known name that a misspelt one is most like."""
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
 def accepts(call: Callable[..., t.Any], count: int) -> bool:

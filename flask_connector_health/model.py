@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-import functools
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
+
+Scope: t.TypeAlias = t.Literal["service", "organization"]
 
 
-@functools.total_ordering
-class Status(enum.Enum):
-    """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``."""
+class Status(enum.StrEnum):
+    """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``.
+
+    Each is its own text, as in ``Status.OK == "ok"``. Only another status is worse or better
+    than a status: a comparison with anything else raises :exc:`TypeError`.
+    """
 
     #: Its place in this order, and in ``STATUSES``.
     severity: int
@@ -29,43 +33,86 @@ class Status(enum.Enum):
         """Whether a thing of this status can be used at all, as all but ``UNAVAILABLE`` can."""
         return self is not Status.UNAVAILABLE
 
+    # All four, since a str has all four: any that is left out would go by the alphabet. For the
+    # same reason they raise, and do not return NotImplemented.
     def __lt__(self, other: object) -> bool:
-        if not isinstance(other, Status):
-            return NotImplemented
-        return self.severity < other.severity
+        return self.severity < _severity_of(other)
+
+    def __le__(self, other: object) -> bool:
+        return self.severity <= _severity_of(other)
+
+    def __gt__(self, other: object) -> bool:
+        return self.severity > _severity_of(other)
+
+    def __ge__(self, other: object) -> bool:
+        return self.severity >= _severity_of(other)
+
+
+def _severity_of(other: object) -> int:
+    if not isinstance(other, Status):
+        raise TypeError(
+            f"a Status is worse or better than a Status alone, not a {_kind(other)}"
+        )
+    return other.severity
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 # The statuses by severity.
 STATUSES = tuple(Status)
 
 
-@dataclass(frozen=True, slots=True)
+# What may stand for a status: True is OK, and False is UNAVAILABLE.
+StatusLike: t.TypeAlias = bool | Status | t.Literal["ok", "degraded", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class ProbeResult:
     """What one run of a probe found.
 
+    :param status: a :class:`Status`, its text, or whether the thing works.
     :param message: words for people. The answers of the two routes never hold them.
-    :raises TypeError: if ``status`` is no :class:`Status` or ``message`` no string.
+    :raises TypeError: if ``status`` is none of these, or ``message`` no string.
     """
 
     status: Status
     message: str = ""
 
-    def __post_init__(self) -> None:
+    def __init__(self, status: StatusLike, message: str = "") -> None:
+        found = _status(status)
+        if found is None:
+            raise TypeError(
+                "ProbeResult.status must be a Status, 'ok', 'degraded', 'unavailable', True or"
+                f" False, not {_described(status)}"
+            )
         # isinstance() believes what a mock says of its class, and type() does not.
-        if not issubclass(type(self.status), Status):
-            raise TypeError(_must_be("status", Status, self.status))
-        if not issubclass(type(self.message), str):
-            raise TypeError(_must_be("message", str, self.message))
+        if not issubclass(type(message), str):
+            raise TypeError(f"ProbeResult.message must be a str, not {_kind(message)}")
+        object.__setattr__(self, "status", found)
+        object.__setattr__(self, "message", message)
 
 
-def _must_be(name: str, kind: type, value: object) -> str:
-    return f"ProbeResult.{name} must be a {kind.__name__}, not {type(value).__name__}"
+def _status(answer: object) -> Status | None:
+    """Understand what may stand for a status, and nothing else, however truthy it is."""
+    kind = type(answer)
+    if kind is bool:
+        return Status.OK if answer else Status.UNAVAILABLE
+    if kind is Status:
+        return t.cast(Status, answer)
+    return _BY_TEXT.get(t.cast(str, answer)) if kind is str else None
 
 
-ProbeAnswer: t.TypeAlias = bool | Status | ProbeResult
+def _described(answer: object) -> str:
+    return f"{answer[:40]!r}" if type(answer) is str else _kind(answer)
 
-_YES = ProbeResult(Status.OK)
-_NO = ProbeResult(Status.UNAVAILABLE)
+
+_BY_TEXT = {status.value: status for status in Status}
+
+ProbeAnswer: t.TypeAlias = StatusLike | ProbeResult
+
+_RESULTS = {status: ProbeResult(status) for status in Status}
 
 # The result of a probe that has no verdict which may be used. It answers as unavailable. It is
 # never kept, and no threshold counts it.
@@ -73,20 +120,53 @@ UNKNOWN = ProbeResult(Status.UNAVAILABLE, "the probe has no verdict yet")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The answer for the service or an organization: a status, and each probe's result by name.
+class ReportedResult:
+    """A probe's result, as a report has it.
 
-    A probe may have a result for the service and another one for the organization, as
-    ``availability`` has. The report holds the worse of the two.
+    :param scope: ``"service"`` or ``"organization"``. The availability callback is a probe of
+        both.
+    :param critical: whether its failure makes the scope unavailable, or only degraded.
+    :param status: what the probe itself has found. Its effect depends on ``critical``.
+    :param message: words for people, which may be empty. Show them to authorized callers alone.
+    """
+
+    name: str
+    scope: Scope
+    critical: bool
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer for the service or an organization, and the results that it came from.
+
+    :param status: that of the worst result. A probe that is not critical counts as degraded at
+        worst.
+    :param results: those of the service, and after them those of the organization.
     """
 
     status: Status
-    results: Mapping[str, ProbeResult]
+    results: tuple[ReportedResult, ...] = ()
 
     @property
     def available(self) -> bool:
         """Whether it can be used: the contract's second key."""
         return self.status.available
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """Give it as plain data for JSON: strings, booleans, lists and dicts.
+
+        It holds the messages of the probes. Show it to authorized callers alone.
+        """
+        return {
+            "status": self.status.value,
+            "available": self.available,
+            "results": [
+                {**dataclasses.asdict(result), "status": result.status.value}
+                for result in self.results
+            ],
+        }
 
 
 def interpret(answer: object) -> ProbeResult:
@@ -94,18 +174,16 @@ def interpret(answer: object) -> ProbeResult:
 
     Truthiness does not count: a function that forgot its ``return`` must not read as healthy.
 
-    :raises TypeError: for anything that is not a bool, a status or a result.
+    :raises TypeError: for anything that is not a bool, a status, its text, or a result.
     """
-    kind = type(answer)  # isinstance() believes a mock
-    if kind is bool:
-        return _YES if answer else _NO
-    if issubclass(kind, ProbeResult):
+    status = _status(answer)
+    if status is not None:
+        return _RESULTS[status]
+    if issubclass(type(answer), ProbeResult):  # isinstance() believes a mock
         result = t.cast(ProbeResult, answer)
         return ProbeResult(result.status, result.message)  # a subclass may check nothing
-    if issubclass(kind, Status):
-        return ProbeResult(t.cast(Status, answer))
     raise TypeError(
-        f"it returned {kind.__name__}; return True, False, a Status or a ProbeResult"
+        f"it returned {_kind(answer)}; return True, False, a Status or a ProbeResult"
     )
 
 
@@ -144,19 +222,14 @@ def judge(
     return judged, (counts[0], counts[1])
 
 
-def aggregate(found: Iterable[tuple[str, bool, ProbeResult]]) -> Report:
+def aggregate(results: Iterable[ReportedResult]) -> Report:
     """Make a report, which has the status of the worst result.
 
     A probe that is not critical counts as degraded at worst.
-
-    :param found: for each probe its name, whether it is critical, and its result.
     """
-    severity = Status.OK.severity
-    results: dict[str, ProbeResult] = {}
-    for name, critical, result in found:
-        severity = max(severity, weigh(result.status, critical=critical).severity)
-        results[name] = worse(results.get(name, result), result)
-    return Report(STATUSES[severity], MappingProxyType(results))
+    results = tuple(results)
+    severities = [weigh(each.status, critical=each.critical).severity for each in results]
+    return Report(STATUSES[max(severities, default=0)], results)
 
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:

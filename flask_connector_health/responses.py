@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import typing as t
 import uuid
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 
 from flask import Response, request
+from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .auth import CHALLENGE
 from .model import Report, Status
@@ -84,43 +85,58 @@ class HealthResponse(Response):
         return super().call_on_close(func)
 
 
-class Responses:
-    """The responses of one registration."""
+def prebuilt(settings: Settings, headers: Mapping[str, str]) -> dict[Status, Prebuilt]:
+    """Make the health answer for each status."""
+    schema, answers = HealthSchema(), {}
+    for status in Status:
+        body = schema.dumps(Report(status)).encode()
+        code = 200 if status.available else settings.unavailable_status_code
+        response = _respond(body, code, Headers(headers), settings.retry_after)
+        answers[status] = body, response.status, list(response.headers)
+    return answers
 
-    def __init__(self, settings: Settings) -> None:
-        self._retry_after = settings.retry_after
-        self._unavailable = settings.unavailable_status_code
-        self.public = self._prebuilt(PUBLIC)
-        self.scoped = self._prebuilt(SCOPED)
 
-    def refusal(self, error: HTTPException) -> Response:
-        """Put a refusal into the API's envelope, with the headers that the exception sets."""
-        # A refusal must never read as a success, whatever exception the host has raised.
-        code = error.code if error.code and error.code >= 400 else 500
-        body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
-        headers = Headers(SCOPED)
-        for name, value in error.get_headers(request.environ):
-            if name.title() not in ("Content-Type", "Content-Length"):
-                headers.add(name, value)
-        if code == 401:
-            headers.setdefault("WWW-Authenticate", CHALLENGE)
-        return self._respond(body.encode(), code, headers)
+def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
+    """Put a refusal into the API's envelope, with the headers that the exception sets.
 
-    def _prebuilt(self, headers: dict[str, str]) -> dict[Status, Prebuilt]:
-        schema = HealthSchema()
-        prebuilt = {}
-        for status in Status:
-            body = schema.dumps(Report(status, MappingProxyType({}))).encode()
-            code = 200 if status.available else self._unavailable
-            response = self._respond(body, code, headers)
-            prebuilt[status] = body, response.status, list(response.headers)
-        return prebuilt
+    :param retry_after: how many seconds a 503 asks its client to wait, unless the exception
+        says so itself. 0 leaves the header out.
+    """
+    # A refusal must never read as a success, whatever exception the host has raised.
+    code = error.code if error.code and error.code >= 400 else 500
+    body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
+    headers = Headers(SCOPED)
+    for name, value in _headers_of(error):
+        if name.title() not in ("Content-Type", "Content-Length"):
+            headers.add(name, value)
+    if code == 401:
+        headers.setdefault("WWW-Authenticate", CHALLENGE)
+    return _respond(body.encode(), code, headers, retry_after)
 
-    def _respond(self, body: bytes, code: int, headers: dict[str, str] | Headers) -> Response:
-        response = Response(body, code, headers, content_type="application/json")
-        if code == 503 and self._retry_after:
-            response.headers.setdefault("Retry-After", str(self._retry_after))
-        return response
+
+def internal_server_error(error: InternalServerError) -> ResponseReturnValue:
+    """Answer an exception that nobody handles with the envelope, which API clients read."""
+    return refusal(error) if error.response is None else error.get_response()
+
+
+def _respond(body: bytes, code: int, headers: Headers, retry_after: int) -> Response:
+    response = Response(body, code, headers, content_type="application/json")
+    if code == 503 and retry_after:
+        response.headers.setdefault("Retry-After", str(retry_after))
+    return response
+
+
+def _headers_of(error: HTTPException) -> Iterator[tuple[str, str]]:
+    """Collect the headers that an exception sets.
+
+    ``flask_smorest.abort(429, headers=...)`` keeps them in the ``data`` of the exception, with
+    all of its keywords.
+    """
+    yield from error.get_headers(request.environ)
+    data = getattr(error, "data", None)
+    headers = data.get("headers") if isinstance(data, Mapping) else None
+    if isinstance(headers, Mapping | Headers):
+        yield from Headers(headers)
 
 
 def _detail(code: int, name: str) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import typing as t
@@ -131,5 +130,10 @@ _REMEDIES = {
 
 
 def _unknown(key: str, known: Mapping[str, object]) -> str:
-    nearest = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)[0]
+    nearest = checks.nearest(key.upper(), known)
     return f"{key} is not a setting of flask_connector_health; did you mean {nearest}?"
+
+
+def ours(config: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Copy the keys that have our prefix."""
+    return {key: value for key, value in config.items() if key.startswith(PREFIX)}

@@ -1,15 +1,17 @@
-"""The views of the two routes."""
+"""The view functions of the two routes."""
 
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Callable
 
-from flask import Response
+from flask import current_app, request
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from .auth import Guard
 from .engine.monitor import Monitor
-from .responses import HealthResponse, Responses
+from .responses import PUBLIC, SCOPED, HealthResponse, prebuilt, refusal
 from .settings import Settings
 
 SERVICE_RULE = "/knowledge/connectors/health"
@@ -18,32 +20,51 @@ ORGANIZATION_RULE = "/organizations/<organization_id>/knowledge/connectors/healt
 # The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
 LONGEST_ID = 255
 
+# Views are plain functions, since extensions set attributes on views, and wrap them.
+View: t.TypeAlias = Callable[..., ResponseReturnValue]
 
-class Views:
-    """The view functions of one registration."""
 
-    def __init__(self, settings: Settings, monitor: Monitor, guard: Guard) -> None:
-        self._monitor = monitor
-        self._guard = guard
-        self._pattern = settings.organization_id_pattern
-        self._responses = Responses(settings)
+def make_service(settings: Settings, monitor: Monitor) -> View:
+    """Make the view of the service. It ignores what the host adds to the URL's values."""
+    answers = prebuilt(settings, PUBLIC)
 
-    def service(self, **_: t.Any) -> Response:
+    def service(**_: t.Any) -> ResponseReturnValue:
         """Answer whether the connector service is available."""
-        return HealthResponse(*self._responses.public[self._monitor.status()])
+        return HealthResponse(*answers[monitor.status()])
 
-    def organization(self, organization_id: str, **_: t.Any) -> Response:
+    return service
+
+
+def make_organization(settings: Settings, monitor: Monitor, guard: Guard) -> View:
+    """Make the view of the organizations. It ignores what the host adds to the URL's values."""
+    answers, pattern = prebuilt(settings, SCOPED), settings.organization_id_pattern
+
+    def organization(organization_id: object = None, **_: t.Any) -> ResponseReturnValue:
         """Answer whether the service is available for an organization, after authorization."""
+        if not isinstance(organization_id, str):
+            organization_id = _id_in_url()
         try:
-            principal = self._guard.authenticate()
-            self._validate(organization_id)
-            self._guard.authorize(principal, organization_id)
+            principal = guard.authenticate()
+            if len(organization_id) > LONGEST_ID or not pattern.fullmatch(organization_id):
+                raise UnprocessableEntity
+            guard.authorize(principal, organization_id)
         except HTTPException as error:
-            if error.response is not None or 300 <= (error.code or 500) < 400:
-                raise  # the host has made a response or a redirect of its own
-            return self._responses.refusal(error)
-        return HealthResponse(*self._responses.scoped[self._monitor.status(organization_id)])
+            if error.response is not None:
+                return error.get_response()  # the host has made a response of its own
+            if 300 <= (error.code or 500) < 400:
+                raise
+            return refusal(error, retry_after=settings.retry_after)
+        return HealthResponse(*answers[monitor.status(organization_id)])
 
-    def _validate(self, organization_id: str) -> None:
-        if len(organization_id) > LONGEST_ID or not self._pattern.fullmatch(organization_id):
-            raise UnprocessableEntity
+    return organization
+
+
+def _id_in_url() -> str:
+    """Read the id from the URL again.
+
+    A ``url_value_preprocessor`` of the host's may have taken it out of the values, or may have
+    put an object in its place.
+    """
+    adapter = t.cast(t.Any, current_app.create_url_adapter(request))
+    organization_id: str = adapter.match()[1]["organization_id"]
+    return organization_id

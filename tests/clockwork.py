@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from flask_connector_health import ProbeResult, Report
+from flask_connector_health import ProbeResult, Report, get_monitor
 from flask_connector_health.engine import environment
 from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.lane import Lane
@@ -90,13 +90,18 @@ def drive(call: Callable[..., t.Any], **options: t.Any) -> Probe:
     return Probe(name="drive", call=call, **options)
 
 
-def result_of(report: Report) -> ProbeResult:
-    return report.results["drive"]
+def result_of(report: Report, name: str = "drive") -> ProbeResult:
+    """Read the result of a probe that the report has once."""
+    [result] = [result for result in report.results if result.name == name]
+    return ProbeResult(result.status, result.message)
+
+
+def names_in(report: Report) -> list[str]:
+    return [result.name for result in report.results]
 
 
 def engine_of(app: Flask) -> Monitor:
-    monitor: Monitor = app.extensions["connector_health"]["connector_health"]
-    return monitor
+    return get_monitor(app)
 
 
 def report_of(app: Flask, organization_id: str | None = None) -> Report:

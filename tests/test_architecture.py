@@ -44,15 +44,17 @@ LAYERS = {
     "log": 10,
     "schemas": 10,
     "auth": 10,
+    "mounting": 10,
     "responses": 11,
     "views": 12,
-    "blueprint": 13,
-    "": 14,
+    "blueprint": 14,
+    "": 15,
 }
 WEB = {"flask", "werkzeug"}
 THIRD_PARTY = {
     "schemas": {"marshmallow"},
     "auth": WEB | {"flask_httpauth"},
+    "mounting": WEB,
     "responses": WEB,
     "views": WEB,
     "blueprint": WEB,

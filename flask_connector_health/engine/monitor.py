@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from flask_connector_health.model import STATUSES, Report, Status
@@ -23,6 +23,7 @@ class Monitor:
 
     :param environment: what surrounds the engine, such as the clock.
     :param listeners: hear of every event.
+    :param at_first: is called once, by the first question, before that is answered.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Monitor:
         probes: Iterable[Probe],
         environment: Environment,
         listeners: Sequence[Listener] = (),
+        at_first: Callable[[], object] = lambda: None,
     ) -> None:
         probes = list(probes)
         self._asks_organizations = any(p.scope == "organization" for p in probes)
@@ -42,6 +44,7 @@ class Monitor:
             environment=environment,
             listeners=listeners,
         )
+        self._at_first = at_first
         self._process: Process | None = None
         self._processes: dict[ProcessId, Process] = {}
         # Imported now and not at the first async run: a child that is forked in the middle of
@@ -53,9 +56,7 @@ class Monitor:
 
         If all entries are fresh, this takes no lock and looks at no probe.
         """
-        process = (
-            self._process
-        )  # a forked child may find its parent's, whose fresh results hold
+        process = self._process  # a child may find its parent's, whose fresh results hold
         if process is not None:
             now = self._now()
             service = process.service.records.get(None)
@@ -77,8 +78,18 @@ class Monitor:
         """
         return self._current().report(organization_id)
 
+    def peek(self, organization_id: str | None = None) -> Report:
+        """Report what is known at once: this waits for nothing and starts no run.
+
+        A probe is unknown, and counts as unavailable, if this process has no result of it that
+        a request would be answered with now.
+        """
+        return self._current().peek(organization_id)
+
     def _current(self) -> Process:
         identity, process = this_process(), self._process
+        if process is None:
+            self._at_first()
         if process is None or process.identity != identity:
             # No lock: a child might inherit it locked, for ever. If several threads come here
             # at once, all of them take the object that was registered first.

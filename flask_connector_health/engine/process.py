@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flask_connector_health.model import UNKNOWN, ProbeResult, Report, Status, aggregate
+from flask_connector_health.model import (
+    UNKNOWN,
+    ProbeResult,
+    Report,
+    ReportedResult,
+    Status,
+    aggregate,
+)
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
@@ -86,17 +93,25 @@ class Process:
 
     def report(self, organization_id: str | None) -> Report:
         """Report on the service, or on an organization together with the service."""
-        asked: list[tuple[Scope, str | None]] = [(self.service, None)]
-        if organization_id is not None:
-            asked.append((self.organization, organization_id))
         until = self._clock.now() + self._deadline
-        found = find_all(asked, until, self._threads, self._clock)
+        found = find_all(self._asked(organization_id), until, self._threads, self._clock)
         return aggregate(
-            [
-                (lane.probe.name, lane.probe.critical, self._result(lane, each))
-                for lane, each in found.items()
-            ]
+            reported(lane, self._result(lane, each)) for lane, each in found.items()
         )
+
+    def peek(self, organization_id: str | None) -> Report:
+        """Report what is kept, as :meth:`report` would use it now. This starts nothing."""
+        now = self._clock.now()
+        return aggregate(
+            reported(lane, UNKNOWN if entry is None else result_of(entry))
+            for scope, key in self._asked(organization_id)
+            for lane, entry in scope.kept(key, now)
+        )
+
+    def _asked(self, organization_id: str | None) -> list[tuple[Scope, str | None]]:
+        service: list[tuple[Scope, str | None]] = [(self.service, None)]
+        own = [] if organization_id is None else [(self.organization, organization_id)]
+        return [*service, *own]
 
     def _result(self, lane: Lane, found: Entry | Flight) -> ProbeResult:
         if not isinstance(found, Flight):
@@ -117,3 +132,11 @@ class Process:
         lanes = self.service.lanes + self.organization.lanes
         dues = [due for lane in lanes if (due := lane.look()) is not None]
         return min(dues, default=None)
+
+
+def reported(lane: Lane, result: ProbeResult) -> ReportedResult:
+    """Describe a lane's probe, with the result that a report has of it."""
+    probe = lane.probe
+    return ReportedResult(
+        probe.name, probe.scope, probe.critical, result.status, result.message
+    )

@@ -45,6 +45,15 @@ class Scope:
             found[lane] = kept or self._usable(lane, key, entry, now)
         return found
 
+    def kept(self, key: str | None, now: float) -> list[tuple[Lane, Entry | None]]:
+        """Give each probe's entry, or ``None`` if there is none that may be used now."""
+        record = self.records.get(key)
+        entries = self.records.blank if record is None else entries_of(record)
+        return [
+            (lane, entry if entry is not None and now < usable_until(entry) else None)
+            for lane, entry in zip(self.lanes, entries, strict=True)
+        ]
+
     def _usable(
         self, lane: Lane, key: str | None, entry: Entry | None, now: float
     ) -> Entry | Flight:

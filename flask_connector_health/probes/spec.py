@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import typing as t
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from flask_connector_health import checks
+from flask_connector_health.checks import nearest
 from flask_connector_health.errors import ConfigurationError
-from flask_connector_health.model import ProbeAnswer
+from flask_connector_health.model import ProbeAnswer, Scope
 
-Scope: t.TypeAlias = t.Literal["service", "organization"]
 ProbeCall: t.TypeAlias = Callable[..., ProbeAnswer | Awaitable[ProbeAnswer]]
 
 # The name of the availability callback, which is a probe like any other.
 AVAILABILITY = "availability"
 
-_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 class ProbeOptions(t.TypedDict, total=False):
@@ -98,11 +98,32 @@ def check_name(name: object) -> None:
     :raises ConfigurationError: if it is not a valid name. The message says how to write one.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        found = "this str does not" if isinstance(name, str) else f"not {type(name).__name__}"
+        found = repr(name[:80]) if isinstance(name, str) else type(name).__name__
         raise ConfigurationError(
             "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a"
-            f' letter or a digit; {found}; write @health.probe("search-index")'
+            f" letter, a digit or '_', not {found}; write @health.probe(\"search-index\") or"
+            ' health.add_probe(call, name="search-index")'
         )
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Check that a probe has these options.
+
+    :raises ConfigurationError: if one does not exist. The message has the nearest that does.
+    """
+    known = ProbeOptions.__annotations__
+    for option in options:
+        if option not in known:
+            raise ConfigurationError(
+                f"probe {name!r}: {option} is not an option of a probe; did you mean"
+                f" {nearest(option, known)}?"
+            )
+
+
+def name_of(call: object) -> object:
+    """Find the name that a callable brings along: its ``name`` attribute, else its own name."""
+    own = getattr(call, "name", None)
+    return getattr(call, "__name__", None) if own is None else own
 
 
 class ProbeRegistry:

@@ -76,7 +76,7 @@ def own_loop() -> str:
 
 
 def _health(name: str, url_prefix: str) -> ConnectorHealth:
-    health = ConnectorHealth(name, url_prefix=url_prefix)
+    health = ConnectorHealth(name=name, url_prefix=url_prefix)
     health.add_probe(fast, name="fast")
     health.add_probe(loop, name="loop")
     health.add_probe(tenant, name="tenant", scope="organization")

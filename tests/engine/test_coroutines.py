@@ -36,6 +36,7 @@ from tests.clockwork import (
     in_background,
     keeps_a_thread_until,
     lane_of,
+    result_of,
 )
 from tests.conftest import MakeApp
 
@@ -58,7 +59,7 @@ def monitor_of(make_app: MakeApp, health: ConnectorHealth) -> MonitorOf:
 
 
 def drive_in(report: Report) -> ProbeResult:
-    return report.results["drive"]
+    return result_of(report)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_a_hung_probe_leaves_other_probes_alone(
     eventually(lambda: not lane_of(monitor, "other")._flights)
     clock.advance(0.05)
 
-    assert report().results["other"] == ProbeResult(Status.OK)
+    assert result_of(report(), "other") == ProbeResult(Status.OK)
     assert report().status is Status.DEGRADED
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
 
-from flask_connector_health import Status
+from flask_connector_health import Monitor, Status
 from flask_connector_health.engine.cache import Cache
+from flask_connector_health.engine.environment import Environment
 from flask_connector_health.engine.record import Record
+from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
-from tests.clockwork import Gated, Told, drive, eventually, in_background
-from tests.conftest import MakeMonitor
+from flask_connector_health.settings import Settings
+from tests.clockwork import (
+    Clock,
+    Gated,
+    Told,
+    drive,
+    eventually,
+    in_background,
+    names_in,
+)
+from tests.conftest import CONFIG, MakeMonitor
 
 
 @pytest.mark.parametrize(
@@ -70,7 +82,7 @@ def test_an_organization_is_never_better_off_than_the_service(
 
     assert monitor.report("org_a").status is status
     assert monitor.status("org_a") is status
-    assert set(monitor.report("org_a").results) == {"drive", "own"}
+    assert names_in(monitor.report("org_a")) == ["drive", "own"]
 
 
 def test_without_probes_of_its_own_an_organization_is_as_the_service(
@@ -155,3 +167,55 @@ def test_a_fresh_scope_costs_one_look_whatever_its_probes(
         lane._lock.release()
     assert reads == [None, "org_a"]
     assert next(ticks) == 1
+
+
+# A peek
+
+
+def test_a_peek_starts_no_run(make_monitor: MakeMonitor) -> None:
+    told, own = Told(), Told()
+    monitor = make_monitor(drive(told), Probe(name="own", call=own, scope="organization"))
+
+    report = monitor.peek("org_a")
+
+    assert (told.runs, own.runs) == (0, 0)
+    assert not report.available
+    assert [result.message for result in report.results] == [UNKNOWN.message] * 2
+
+
+def test_a_peek_sees_what_a_request_would_be_answered_with(
+    once_ok: Monitor, clock: Clock, gated: Gated
+) -> None:
+    """Fresh and stale results count, and too old ones do not."""
+    runs = gated.runs
+
+    for seconds, available in ((0.0, True), (19.9, True), (0.1, False)):
+        clock.advance(seconds)
+        assert once_ok.peek().available is available
+    assert gated.runs == runs
+
+
+def test_a_peek_at_an_organization_sees_the_service_as_well(make_monitor: MakeMonitor) -> None:
+    monitor = make_monitor(
+        drive(Told(Status.DEGRADED)), Probe(name="own", call=Told(), scope="organization")
+    )
+    monitor.report("org_a")
+
+    assert monitor.peek("org_a") == monitor.report("org_a")
+    assert monitor.peek() == monitor.report()
+
+
+def test_what_is_to_come_first_comes_once(clock: Clock) -> None:
+    calls: list[float] = []
+    monitor = Monitor(
+        Settings.from_config(CONFIG),
+        [],
+        Environment(contextlib.nullcontext, clock),
+        at_first=lambda: calls.append(clock.now()),
+    )
+    assert calls == []
+
+    for _ in range(2):
+        monitor.status()
+
+    assert calls == [clock.now()]

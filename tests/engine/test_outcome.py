@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import itertools
+import json
+import operator
+import pickle
 import typing as t
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -17,8 +22,9 @@ from flask_connector_health import (
     ProbeResult,
     Status,
 )
-from flask_connector_health.model import UNKNOWN
+from flask_connector_health.model import UNKNOWN, StatusLike
 from tests.clockwork import engine_threads, eventually, report_of
+from tests.clockwork import result_of as result_in
 from tests.conftest import MakeApp
 
 
@@ -34,7 +40,7 @@ def result_of(make_app: MakeApp, health: ConnectorHealth) -> Callable[..., Probe
 
     def run(call: t.Any, **settings: t.Any) -> ProbeResult:
         health.add_probe(call, name="drive")
-        return report_of(make_app(**settings)).results["drive"]
+        return result_in(report_of(make_app(**settings)))
 
     return run
 
@@ -57,6 +63,10 @@ async def soon(answer: bool | Exception = True) -> bool:
         (True, ProbeResult(Status.OK)),
         (False, ProbeResult(Status.UNAVAILABLE)),
         (Status.DEGRADED, ProbeResult(Status.DEGRADED)),
+        ("ok", ProbeResult(Status.OK)),
+        ("degraded", ProbeResult(Status.DEGRADED)),
+        ("unavailable", ProbeResult(Status.UNAVAILABLE)),
+        (ProbeResult("degraded", "slow"), ProbeResult(Status.DEGRADED, "slow")),
         (ProbeResult(Status.DEGRADED, "slow"), ProbeResult(Status.DEGRADED, "slow")),
     ],
 )
@@ -90,8 +100,9 @@ def test_of_a_long_message_the_beginning_is_kept(
 @pytest.mark.parametrize(
     "answer",
     [
-        *(None, 1, 0, "ok", "", [], {"status": "ok"}, object(), 1.0),
-        *(Mock(spec=value) for value in (Status.OK, ProbeResult(Status.OK), True)),
+        *(None, 1, 0, "OK", "up", "", [], {"status": "ok"}, object(), 1.0),
+        pytest.param(Mock(spec=Status.OK), id="a mock of a status"),
+        *(Mock(spec=value) for value in (ProbeResult(Status.OK), True)),
     ],
 )
 def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
@@ -226,22 +237,69 @@ def test_an_exception_without_a_readable_text_costs_no_verdict(
 
     expected = Status.DEGRADED if base is ProbeDegraded else Status.UNAVAILABLE
     assert {report.status for report in reports} == {expected}
-    assert UNKNOWN not in [report.results["drive"] for report in reports]
+    assert UNKNOWN not in [result_in(report) for report in reports]
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "name"), [("ok", "", "status"), (Status.OK, 7, "message")]
+    ("status", "message", "error"),
+    [
+        ("up", "", "status must be a Status, 'ok', .* not 'up'"),
+        (1, "", "status must be a Status, .* not int"),
+        (Mock(spec=Status.OK), "", "status must be a Status, .* not Mock"),
+        (Status.OK, 7, "message must be a str, not int"),
+    ],
+    ids=["word", "number", "mock", "message"],
 )
-def test_a_result_of_wrong_types_is_refused(status: t.Any, message: t.Any, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"ProbeResult\.{name} must be a \w+, not \w+"):
+def test_a_result_of_wrong_types_is_refused(status: t.Any, message: t.Any, error: str) -> None:
+    with pytest.raises(TypeError, match=rf"ProbeResult\.{error}"):
         ProbeResult(status, message)
 
 
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [(True, Status.OK), (False, Status.UNAVAILABLE), *((each.value, each) for each in Status)],
+)
+def test_a_result_understands_what_a_probe_may_answer(
+    given: StatusLike, status: Status
+) -> None:
+    result = ProbeResult(given, "words")
+
+    assert result.status is status
+    assert result == ProbeResult(status, "words")
+    assert pickle.loads(pickle.dumps(result)) == copy.deepcopy(result) == result  # noqa: S301
+
+
 def test_statuses_are_ordered_from_best_to_worst() -> None:
-    assert sorted(Status, reverse=True) == [Status.UNAVAILABLE, Status.DEGRADED, Status.OK]
+    worst_first = [Status.UNAVAILABLE, Status.DEGRADED, Status.OK]
+
+    assert sorted(Status, reverse=True) == worst_first
+    assert max(Status) is Status.UNAVAILABLE
     assert [status.available for status in Status] == [True, True, False]
 
 
-def test_a_status_compares_with_statuses_alone() -> None:
-    with pytest.raises(TypeError, match="'<' not supported"):
-        sorted([Status.OK, t.cast(t.Any, "ok")])
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge])
+def test_all_comparisons_go_by_severity(compare: Callable[[object, object], bool]) -> None:
+    for (one, this), (two, that) in itertools.product(enumerate(Status), repeat=2):
+        assert compare(this, that) is compare(one, two)
+
+
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge])
+@pytest.mark.parametrize("other", ["ok", "degraded", 1, None])
+def test_a_status_is_worse_or_better_than_a_status_alone(
+    compare: Callable[[object, object], bool], other: object
+) -> None:
+    with pytest.raises(TypeError, match=r"than a Status alone, not a (str|int|NoneType)"):
+        compare(Status.OK, other)
+    with pytest.raises(TypeError, match="than a Status alone"):
+        compare(other, Status.OK)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_its_own_text(status: Status) -> None:
+    text: str = status.value
+
+    assert status == text
+    assert {status: 1}[text] == 1  # type: ignore[index]
+    assert f"{status}" == str(status) == text
+    assert json.loads(json.dumps(status)) == text
+    assert pickle.loads(pickle.dumps(status)) is copy.deepcopy(status) is status  # noqa: S301

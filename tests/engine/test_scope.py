@@ -122,7 +122,7 @@ def test_a_result_that_became_too_old_meanwhile_is_not_believed(
     eventually(lambda: not engine_threads("slow"))
     clock.advance(0.125)
 
-    assert result_of(stale_beside()) is UNKNOWN
+    assert result_of(stale_beside()) == UNKNOWN
 
 
 def test_a_clock_that_stands_still_or_goes_back_makes_nothing_older(

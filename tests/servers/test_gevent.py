@@ -21,6 +21,7 @@ from tests.clockwork import (
     engine_threads,
     eventually,
     keeps_a_thread_until,
+    result_of,
 )
 from tests.conftest import MakeApp
 
@@ -106,7 +107,7 @@ def test_a_run_past_its_timeout_is_cancelled() -> None:
 
         monitor = make(Probe(name="drive", call=drive, timeout=0.2))
         report = monitor.report()
-        print(report.results["drive"].message)
+        print(report.results[-1].message)
     """)
 
     assert printed.startswith("no answer within its timeout of 0.2 s")
@@ -156,7 +157,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def drive_in(make_app: MakeApp, health: ConnectorHealth, call: t.Any) -> ProbeResult:
     health.add_probe(call, name="drive", ttl=0.0)
-    return engine_of(make_app(DEADLINE=PATIENCE)).report().results["drive"]
+    return result_of(engine_of(make_app(DEADLINE=PATIENCE)).report())
 
 
 def test_a_loop_runs_in_a_thread_of_its_own_whose_hub_is_freed_at_its_end(

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from flask_connector_health import ConnectorHealth, Status
 from flask_connector_health.settings import Settings
-from tests.clockwork import engine_of
+from tests.clockwork import engine_of, result_of
 from tests.conftest import PUBLIC, ROOT, SCOPED, MakeApp
 from tests.serving import Server, every_state, free_port, running, wait_for
 
@@ -176,7 +176,7 @@ def test_the_probes_are_what_they_say(make_app: MakeApp, health: ConnectorHealth
     monitor = engine_of(app)
 
     def status(probe: str, organization_id: str) -> Status:
-        result = monitor.report(organization_id).results[probe]
+        result = result_of(monitor.report(organization_id), probe)
         return result.status
 
     assert status("sync-queue", "org_xyz789") is Status.OK
@@ -196,7 +196,7 @@ def test_both_kinds_of_client_work_run_after_run(
     app.config.from_mapping(make_app(TTL=0.0).config)
     app.register_blueprint(names["health"])
 
-    results = [engine_of(app).report("org_xyz789").results["drive"] for _ in range(3)]
+    results = [result_of(engine_of(app).report("org_xyz789"), "drive") for _ in range(3)]
 
     assert [result.status for result in results] == [Status.OK] * 3
     if "client" in names:

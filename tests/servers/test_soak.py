@@ -217,8 +217,8 @@ class Mixed:
 
     def _look(self, organization_id: str) -> None:
         results = self._monitor.report(organization_id).results
-        for name, result in results.items():
-            self.verdicts.add((name, organization_id, result.status.available))
+        for result in results:
+            self.verdicts.add((result.name, organization_id, result.status.available))
 
 
 @pytest.fixture(scope="module")

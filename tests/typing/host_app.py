@@ -8,11 +8,13 @@ from flask import Flask
 
 from flask_connector_health import (
     ConnectorHealth,
+    Monitor,
     ProbeDegraded,
     ProbeResult,
     Report,
     Status,
     allow_any_organization,
+    get_monitor,
 )
 
 health = ConnectorHealth(url_prefix="/api/v1")
@@ -42,13 +44,28 @@ class Database:
 health.add_probe(Database(), critical=False, slots=1, failure_threshold=3)
 health.add_probe(lambda: True, name="lambda")
 
-health.probe("bad", scope="nowhere")  # type: ignore[arg-type]
-health.probe("bad", slot=1)  # type: ignore[call-arg]
-health.probe("bad")(lambda: "ok")  # type: ignore[type-var]
+
+@health.probe
+def database_lag() -> t.Literal["ok", "degraded"]:
+    return "degraded"
+
+
+@health.probe(scope="organization")
+def notion(organization_id: str) -> ProbeResult:
+    return ProbeResult(organization_id != "org_xyz789", "no token")
+
+
+health.probe("bad", scope="nowhere")  # type: ignore[call-overload]
+health.probe("bad", slot=1)  # type: ignore[call-overload]
+health.probe("bad")(lambda: 1)  # type: ignore[type-var]
+ConnectorHealth(__name__)  # type: ignore[arg-type]
 
 t.assert_type(sync_queue(), bool)
-t.assert_type(Report(Status.OK, {}).available, bool)
+t.assert_type(database_lag(), t.Literal["ok", "degraded"])
+t.assert_type(Report(Status.OK).available, bool)
 t.assert_type(max(Status.OK, Status.DEGRADED), Status)
+t.assert_type(get_monitor(), Monitor)
+t.assert_type(get_monitor().peek("org_xyz789"), Report)
 
 
 def create_app() -> Flask:

@@ -10,8 +10,16 @@ from collections.abc import Callable
 from unittest import mock
 
 import pytest
-from flask import Flask, Response, abort, make_response, redirect
+from flask import (
+    Flask,
+    Response,
+    abort,
+    got_request_exception,
+    make_response,
+    redirect,
+)
 from flask_httpauth import HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth, MultiAuth
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
@@ -199,20 +207,73 @@ def test_each_step_happens_only_after_the_one_before(
     assert calls.made[:2] + sorted(calls.made[2:]) == made
 
 
-@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
-def test_a_raising_callable_is_the_host_apps_own_500(
-    make_app: MakeApp, key: str, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture(params=["VERIFY_TOKEN", "AUTHORIZE"])
+def broken_app(request: pytest.FixtureRequest, make_app: MakeApp) -> Flask:
+    """Make an app of which one callable raises."""
+
     def broken(*arguments: object) -> bool:
-        raise RuntimeError("database is away")
+        raise OSError("database is away")
 
-    app = make_app(**{key: broken})
-    app.register_error_handler(500, lambda error: ("the host's own page", 500))
+    return make_app(**{request.param: broken})
 
-    response = ask(app, BEARER)
 
-    assert (response.status_code, response.text) == (500, "the host's own page")
+@pytest.mark.parametrize("kind", [None, 500, HTTPException])
+def test_a_callable_that_raises_is_a_500_in_the_envelope(
+    broken_app: Flask, kind: int | type[Exception] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if kind is not None:
+        broken_app.register_error_handler(kind, lambda error: ("a page for people", 500))
+
+    response = ask(broken_app, BEARER)
+
+    assert response.status_code == 500
+    assert error_code(response) == "INTERNAL_SERVER_ERROR"
+    assert response.get_json()["error"]["type"] == "server_error"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "database is away" not in response.text
     assert "Exception on /v1/organizations" in caplog.text
+    assert "database is away" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Exception, OSError])
+def test_a_hosts_handler_of_the_exception_itself_goes_first(
+    broken_app: Flask, kind: type[Exception]
+) -> None:
+    broken_app.register_error_handler(kind, lambda error: (f"mine: {error}", 500))
+
+    assert ask(broken_app, BEARER).text == "mine: database is away"
+
+
+def test_an_exception_is_signalled_as_that_of_any_view(broken_app: Flask) -> None:
+    signalled: list[Exception] = []
+
+    def note(sender: Flask, exception: Exception) -> None:
+        signalled.append(exception)
+
+    with got_request_exception.connected_to(note, broken_app):
+        ask(broken_app, BEARER)
+
+    assert [str(exception) for exception in signalled] == ["database is away"]
+
+
+@pytest.mark.parametrize("setting", ["TESTING", "PROPAGATE_EXCEPTIONS", "DEBUG"])
+def test_an_exception_propagates_where_the_host_wants_that(
+    broken_app: Flask, setting: str
+) -> None:
+    broken_app.config[setting] = True
+
+    with pytest.raises(OSError, match="database is away"):
+        ask(broken_app, BEARER)
+
+
+def test_a_500_of_the_hosts_own_making_is_passed_on(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.before_request
+    def fail() -> t.NoReturn:
+        abort(500, response=make_response("mine", 500))
+
+    assert ask(app, BEARER).text == "mine"
 
 
 @pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
@@ -255,6 +316,49 @@ def test_an_aborts_own_headers_are_kept(make_app: MakeApp) -> None:
     assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
     assert response.content_type == "application/json"
     assert response.get_json()["error"]["type"] == "server_error"
+
+
+class Slow(HTTPException):
+    """An exception that keeps its headers to itself, as those of other frameworks do."""
+
+    code = 429
+
+    def __init__(self, **attributes: object) -> None:
+        super().__init__()
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Slow(data={"headers": {"Retry-After": "7"}, "message": "slow down"}),
+        Slow(data={"headers": Headers({"Retry-After": "7", "Content-Type": "text/plain"})}),
+    ],
+    ids=["dict", "headers"],
+)
+def test_headers_that_an_abort_of_another_framework_keeps_go_through(
+    make_app: MakeApp, error: Exception
+) -> None:
+    def busy(token: str) -> t.NoReturn:
+        raise error
+
+    response = ask(make_app(VERIFY_TOKEN=busy), BEARER)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+    assert response.content_type == "application/json"
+    assert error_code(response) == "TOO_MANY_REQUESTS"
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"data": "text"}, {"data": {}}, {"data": {"headers": None}}]
+)
+def test_an_abort_without_headers_of_its_own_has_none(
+    make_app: MakeApp, attributes: dict[str, object]
+) -> None:
+    def busy(token: str) -> t.NoReturn:
+        raise Slow(**attributes)
+
+    assert ask(make_app(VERIFY_TOKEN=busy), BEARER).status_code == 429
 
 
 def test_a_503_of_the_authorizer_says_when_to_retry(make_app: MakeApp) -> None:
@@ -402,12 +506,62 @@ def test_the_hosts_own_object_decides(make_app: MakeApp) -> None:
     assert_refused(ask(app))
 
 
-def test_the_hosts_own_error_page_gives_way_to_the_envelope(make_app: MakeApp) -> None:
-    """The error handler of the host's flask-httpauth object is not used."""
-    auth = token_auth(lambda token: None)
-    auth.error_handler(lambda: ("go away", 418))
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "code", "text"),
+    [
+        (lambda: "go away", 401, "go away"),
+        (lambda status: ("go away", 418), 418, "go away"),
+        (lambda status: {"refused": status}, 401, '{"refused":401}\n'),
+    ],
+    ids=["text", "code", "json"],
+)
+@pytest.mark.parametrize("headers", [{}, WRONG, BEARER], ids=["none", "wrong", "falsy"])
+def test_the_error_handler_of_the_hosts_object_answers_its_401(
+    make_app: MakeApp,
+    multi: bool,
+    answer: Callable[..., object],
+    code: int,
+    text: str,
+    headers: dict[str, str],
+) -> None:
+    """The handler may be set after the registration."""
+    auth = token_auth(lambda token: "" if token == "good-token" else None)
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), auth) if multi else auth))
+    auth.error_handler(answer)
 
-    assert_refused(ask(make_app(**own_auth(AUTH=auth)), BEARER))
+    response = ask(app, {"Authorization": "Bearer \xff"} if multi and not headers else headers)
+
+    assert (response.status_code, response.text) == (code, text)
+    assert response.headers["WWW-Authenticate"] == CHALLENGE
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_each_part_of_a_multi_auth_has_its_own_error_handler(make_app: MakeApp) -> None:
+    token = token_auth(lambda token: None)
+    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), token)))
+    token.error_handler(lambda: "go away")
+
+    assert ask(app, BEARER).text == "go away"
+    assert error_code(ask(app)) == "AUTHENTICATION_REQUIRED"
+
+
+def test_a_subclass_that_answers_by_itself_is_heard(make_app: MakeApp) -> None:
+    class Curt(HTTPTokenAuth):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.auth_error_callback = lambda status: ("no", status)
+
+    response = ask(make_app(**own_auth(AUTH=Curt())), BEARER)
+
+    assert (response.status_code, response.text) == (401, "no")
+
+
+def test_an_error_handler_that_aborts_is_answered_with_the_envelope(make_app: MakeApp) -> None:
+    auth = token_auth(lambda token: None)
+    auth.error_handler(lambda: abort(429))
+
+    assert error_code(ask(make_app(**own_auth(AUTH=auth)), BEARER)) == "TOO_MANY_REQUESTS"
 
 
 def test_the_hosts_own_challenge_is_kept(make_app: MakeApp) -> None:

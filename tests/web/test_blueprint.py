@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import pathlib
+import re
+import typing as t
 
 import pytest
 from flask import Blueprint, Flask, url_for
 
+import flask_connector_health
 from flask_connector_health import (
     ConfigurationError,
     ConnectorHealth,
     ProbeResult,
     Status,
+    get_monitor,
 )
 from flask_connector_health import __all__ as exported
-from tests.clockwork import engine_threads, eventually
+from tests.clockwork import engine_threads, eventually, names_in, result_of
 from tests.conftest import BEARER, CONFIG, PUBLIC, SCOPED, MakeApp
 
 
@@ -73,15 +79,6 @@ def test_two_names_in_one_app(app: Flask, health: ConnectorHealth) -> None:
     assert one is not other
 
 
-def test_a_subdomain(app: Flask, health: ConnectorHealth) -> None:
-    app = Flask("host", subdomain_matching=True)
-    app.config.from_mapping(CONFIG, SERVER_NAME="example.org")
-    app.register_blueprint(health, subdomain="status")
-
-    assert app.test_client().get(PUBLIC, base_url="http://status.example.org").json
-    assert app.test_client().get(PUBLIC).status_code == 404
-
-
 def test_the_routes_have_names(make_app: MakeApp) -> None:
     app = make_app()
 
@@ -111,39 +108,164 @@ def test_the_configuration_is_read_once_at_registration(make_app: MakeApp) -> No
     assert app.test_client().get(PUBLIC).headers["Retry-After"] == "3"
 
 
+def test_a_change_of_the_configuration_after_that_is_warned_about_once(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TTL=3.0, SLOTS=4)
+    app.config.update(CONNECTOR_HEALTH_TTL=0, CONNECTOR_HEALTH_TIMEOUT=1)
+    del app.config["CONNECTOR_HEALTH_SLOTS"]
+
+    for _ in range(2):
+        app.test_client().get(PUBLIC)
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            "CONNECTOR_HEALTH_TTL and CONNECTOR_HEALTH_SLOTS and CONNECTOR_HEALTH_TIMEOUT"
+            " changed after the blueprint was registered, which has no effect; set"
+            " configuration before app.register_blueprint(health)",
+        )
+    ]
+
+
+def test_a_key_that_is_set_to_what_it_was_has_not_changed(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TTL=3.5)
+    app.config.update(CONNECTOR_HEALTH_TTL=float("3.5"), TESTING=True)
+
+    app.test_client().get(PUBLIC)
+
+    assert caplog.records == []
+
+
+# What an app gets that takes it for an extension
+
+
+@pytest.mark.parametrize("misplaced", [Flask("host"), __name__, "health"])
+def test_an_app_or_a_name_by_position_is_told_to_register(misplaced: t.Any) -> None:
+    kind = type(misplaced).__name__
+
+    with pytest.raises(
+        ConfigurationError, match=rf"no {kind} by position: .* register it: app"
+    ):
+        ConnectorHealth(misplaced)
+
+
+def test_init_app_says_that_a_blueprint_is_registered(health: ConnectorHealth) -> None:
+    expected = re.escape("register it: app.register_blueprint(health)")
+
+    with pytest.raises(ConfigurationError, match=expected):
+        health.init_app(Flask("host"))
+
+
+# The monitor of a registration
+
+
 def test_the_monitor_answers_the_hosts_own_code(
     make_app: MakeApp, health: ConnectorHealth
 ) -> None:
     result = ProbeResult(Status.DEGRADED, "slow")
     health.add_probe(lambda organization_id: result, name="drive", scope="organization")
-    monitor = make_app().extensions["connector_health"]["connector_health"]
+    monitor = get_monitor(make_app())
 
     report = monitor.report("org_xyz789")
 
-    assert report.status is Status.DEGRADED
+    assert report.status is monitor.status("org_xyz789") is Status.DEGRADED
     assert report.available
-    assert report.results == {"availability": ProbeResult(Status.OK), "drive": result}
-    assert set(monitor.report().results) == {"availability"}
+    assert result_of(report) == result
+    assert names_in(monitor.report()) == ["availability"]
+
+
+def test_a_report_is_plain_data_for_json(make_app: MakeApp, health: ConnectorHealth) -> None:
+    health.add_probe(
+        lambda organization_id: ProbeResult(False, "token expired"),
+        name="drive",
+        scope="organization",
+        critical=False,
+    )
+    app = make_app(AVAILABILITY=lambda organization_id: organization_id is None or "degraded")
+
+    data = get_monitor(app).report("org_xyz789").to_dict()
+
+    assert json.loads(json.dumps(data)) == data
+    assert data == {
+        "status": "degraded",
+        "available": True,
+        "results": [
+            {
+                "name": "availability",
+                "scope": "service",
+                "critical": True,
+                "status": "ok",
+                "message": "",
+            },
+            {
+                "name": "availability",
+                "scope": "organization",
+                "critical": True,
+                "status": "degraded",
+                "message": "",
+            },
+            {
+                "name": "drive",
+                "scope": "organization",
+                "critical": False,
+                "status": "unavailable",
+                "message": "token expired",
+            },
+        ],
+    }
+
+
+def test_the_monitor_of_the_current_app_is_found(make_app: MakeApp) -> None:
+    app = make_app()
+
+    with app.app_context():
+        assert get_monitor() is get_monitor(app)
+    with pytest.raises(RuntimeError, match="outside of application context"):
+        get_monitor()
+
+
+def test_each_registration_has_a_monitor_of_its_own(
+    app: Flask, health: ConnectorHealth
+) -> None:
+    parent = Blueprint("api", __name__)
+    parent.register_blueprint(health)
+    app.register_blueprint(parent)
+    app.register_blueprint(health, name="internal", url_prefix="/internal")
+
+    assert get_monitor(app, "internal") is not get_monitor(app, "api.connector_health")
+    with pytest.raises(
+        LookupError, match=r"as 'connector_health' .*: 'api.connector_health', 'internal'"
+    ):
+        get_monitor(app)
+
+
+def test_an_app_without_the_blueprint_has_no_monitor(app: Flask) -> None:
+    with pytest.raises(LookupError, match="registered are: none"):
+        get_monitor(app)
 
 
 def test_an_organization_without_an_id_is_not_the_service(make_app: MakeApp) -> None:
     """An empty id asks about an organization, and not about the service."""
     app = make_app(AVAILABILITY=lambda organization_id: organization_id is None)
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = get_monitor(app)
 
     assert not monitor.report("").available
     assert monitor.report().available
 
 
 @pytest.mark.parametrize("failing", [None, "org_xyz789"])
-def test_a_probe_of_both_scopes_reports_the_worse_of_its_two_results(
-    make_app: MakeApp, failing: str | None
-) -> None:
+def test_a_probe_of_both_scopes_has_two_results(make_app: MakeApp, failing: str | None) -> None:
     app = make_app(AVAILABILITY=lambda organization_id: organization_id != failing)
 
-    report = app.extensions["connector_health"]["connector_health"].report("org_xyz789")
+    report = get_monitor(app).report("org_xyz789")
 
-    assert report.results == {"availability": ProbeResult(Status.UNAVAILABLE)}
+    assert [(each.name, each.scope, each.status.available) for each in report.results] == [
+        ("availability", "service", failing is not None),
+        ("availability", "organization", failing is None),
+    ]
 
 
 def test_registering_starts_no_thread(make_app: MakeApp) -> None:
@@ -179,17 +301,24 @@ def test_the_public_names_are_these() -> None:
         "ConfigurationError",
         "ConnectorHealth",
         "ConnectorHealthError",
+        "Monitor",
         "ProbeDegraded",
         "ProbeFailed",
         "ProbeResult",
         "Report",
+        "ReportedResult",
         "Status",
         "allow_any_organization",
+        "get_monitor",
     ]
 
 
-def test_the_package_says_that_it_is_typed() -> None:
-    import flask_connector_health
+def test_the_package_knows_its_version() -> None:
+    installed = importlib.metadata.version("flask-connector-health")
 
+    assert flask_connector_health.__version__ == installed
+
+
+def test_the_package_says_that_it_is_typed() -> None:
     assert flask_connector_health.__file__ is not None
     assert pathlib.Path(flask_connector_health.__file__).with_name("py.typed").exists()

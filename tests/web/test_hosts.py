@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import typing as t
 
@@ -162,7 +163,7 @@ def test_registering_touches_neither_json_nor_logging_nor_pages(
             app.response_class,
             app.url_map.strict_slashes,
             app.url_map.merge_slashes,
-            dict(app.error_handler_spec),
+            {name: spec for name, spec in app.error_handler_spec.items() if name is None},
             dict(app.before_request_funcs),
             dict(app.after_request_funcs),
             [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers],
@@ -175,6 +176,87 @@ def test_registering_touches_neither_json_nor_logging_nor_pages(
     app.register_blueprint(health)
 
     assert kept(app) == before
+
+
+# What the host does with the views and with the values of the URL
+
+
+@pytest.mark.parametrize("name", ["service", "organization"])
+def test_a_view_can_be_marked_and_wrapped(make_app: MakeApp, name: str) -> None:
+    app, asked, endpoint = make_app(), [], f"connector_health.{name}"
+    view = app.view_functions[endpoint]
+    t.cast(t.Any, view).is_public = True
+
+    @functools.wraps(view)
+    def wrapped(**values: t.Any) -> t.Any:
+        asked.append(values)
+        return view(**values)
+
+    app.view_functions[endpoint] = wrapped
+
+    assert both_answer(app)
+    assert len(asked) == 1
+    assert wrapped.is_public  # type: ignore[attr-defined]
+    assert wrapped.__name__ == name
+
+
+def test_marks_on_a_view_are_one_apps_own(make_app: MakeApp) -> None:
+    one, other = (make_app().view_functions["connector_health.service"] for _ in range(2))
+    t.cast(t.Any, one).is_public = True
+
+    assert not hasattr(other, "is_public")
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/<region>/v1"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.pop("organization_id", None),
+        lambda values: values.update(organization_id=object()),
+        lambda values: values.clear(),
+    ],
+    ids=["pop", "replace", "clear"],
+)
+def test_an_id_that_a_preprocessor_takes_is_found_again(
+    health: ConnectorHealth, prefix: str, change: t.Callable[[dict[str, t.Any]], object]
+) -> None:
+    app = Flask("host")
+    app.config.from_mapping(
+        CONFIG, CONNECTOR_HEALTH_AUTHORIZE=lambda principal, given: given == "org_xyz789"
+    )
+    app.register_blueprint(health, url_prefix=prefix)
+
+    @app.url_value_preprocessor
+    def take(endpoint: str | None, values: dict[str, t.Any] | None) -> None:
+        change(values or {})
+
+    client = app.test_client()
+    own = SCOPED.replace("/v1", prefix.replace("<region>", "eu"))
+
+    assert client.get(own, headers=BEARER).data == OK
+    assert client.head(own, headers=BEARER).status_code == 200
+    assert client.get(own).status_code == 401
+    assert client.get(own.replace("xyz", "abc"), headers=BEARER).status_code == 403
+    assert client.get(own.replace("org_", ""), headers=BEARER).status_code == 422
+
+
+@pytest.mark.parametrize("path", [PUBLIC, SCOPED])
+def test_a_hook_that_raises_on_our_routes_is_a_500_in_the_envelope(
+    make_app: MakeApp, path: str
+) -> None:
+    app = make_app()
+
+    @app.before_request
+    def fail() -> None:
+        raise OSError("the session store is away")
+
+    app.add_url_rule("/own", view_func=lambda: "", endpoint="own")
+
+    response = app.test_client().get(path)
+
+    assert (response.status_code, response.mimetype) == (500, "application/json")
+    assert response.get_json()["error"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert app.test_client().get("/own").mimetype == "text/html"
 
 
 # Extensions that the host puts on the blueprint

@@ -43,7 +43,7 @@ def test_the_log_says_that_a_probe_is_too_slow_once_a_minute(
         report = in_background(monitor.report)
         waited_for(monitor)
         clock.advance(1.0)
-        assert result_of(report()) is UNKNOWN
+        assert result_of(report()) == UNKNOWN
         gated.let_through()
         clock.advance(1.0)
         eventually(lambda lines=lines: len(caplog.messages) == lines)  # type: ignore[misc]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
+from functools import partial
 
 import pytest
 
@@ -15,7 +17,7 @@ from flask_connector_health import (
 )
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.settings import Settings
-from tests.clockwork import Told, drive, report_of
+from tests.clockwork import Told, drive, names_in, report_of, result_of
 from tests.conftest import CONFIG, MakeApp
 
 
@@ -37,21 +39,64 @@ def test_a_callable_with_a_name_needs_no_other(
 
     health.add_probe(Drive())
 
-    assert report_of(make_app()).results["drive"] == ProbeResult(Status.OK)
+    assert result_of(report_of(make_app())) == ProbeResult(Status.OK)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "ä", "a/b", None, 1])
-def test_an_unfit_name_is_refused(health: ConnectorHealth, name: t.Any) -> None:
-    with pytest.raises(ConfigurationError, match="name must be 1 to 64 letters"):
+def test_a_function_without_a_name_has_its_own(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    @health.probe
+    def sync_queue() -> bool:
+        return True
+
+    @health.probe()
+    def _drive() -> bool:
+        return True
+
+    @health.probe(critical=False)
+    def notion() -> bool:
+        return True
+
+    health.add_probe(sync_queue, name="again")
+
+    def added() -> bool:
+        return True
+
+    health.add_probe(added)
+
+    found = names_in(report_of(make_app()))
+    assert found == ["availability", "sync_queue", "_drive", "notion", "again", "added"]
+    assert sync_queue()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "ä", "a/b"])
+def test_an_unfit_name_is_refused_and_quoted(health: ConnectorHealth, name: str) -> None:
+    expected = rf"name must be 1 to 64 letters.* not {re.escape(repr(name))}; write"
+
+    with pytest.raises(ConfigurationError, match=expected):
         health.add_probe(lambda: True, name=name)
 
 
-def test_a_decorator_without_a_name_says_how_to_write_it(health: ConnectorHealth) -> None:
-    def drive() -> bool:
-        return True
+@pytest.mark.parametrize(
+    ("call", "found"), [(lambda: True, "'<lambda>'"), (partial(bool, 1), "NoneType")]
+)
+def test_a_callable_without_a_fit_name_needs_one(
+    health: ConnectorHealth, call: t.Any, found: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf'not {found}; .* name="search-index"'):
+        health.add_probe(call)
 
-    with pytest.raises(ConfigurationError, match=r'not function; write @health.probe\("'):
-        health.probe(t.cast(str, drive))
+
+@pytest.mark.parametrize(("option", "nearest"), [("tll", "ttl"), ("crit", "critical")])
+def test_a_misspelt_option_is_refused_with_the_nearest(
+    health: ConnectorHealth, option: str, nearest: str
+) -> None:
+    expected = f"probe 'drive': {option} is not an option .* did you mean {nearest}?"
+
+    with pytest.raises(ConfigurationError, match=expected):
+        health.probe("drive", **{option: 3})(lambda: True)  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match=expected):
+        health.add_probe(lambda: True, name="drive", **t.cast(t.Any, {option: 3}))
 
 
 def test_a_name_is_unique(health: ConnectorHealth) -> None:

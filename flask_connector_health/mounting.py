@@ -1,0 +1,64 @@
+"""Mounting: the options of a registration, and that each of them has an effect."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Flask
+from flask.blueprints import BlueprintSetupState
+
+from .checks import nearest
+from .errors import ConfigurationError
+
+# Those of flask.Blueprint, with name_prefix for nested ones; "host" is ours.
+_OPTIONS = frozenset(
+    {"name", "url_prefix", "subdomain", "host", "url_defaults", "name_prefix", "cli_group"}
+)
+
+
+def host_of(state: BlueprintSetupState) -> str | None:
+    """Check the options of a registration, and give the host of the routes.
+
+    Flask ignores options that it does not know, and rules that can match no request.
+
+    :raises ConfigurationError: if an option does not exist or can have no effect, or if the
+        app matches hosts and no host is given. The message has the remedy.
+    """
+    app, options = t.cast(Flask, state.app), state.options
+    for option in options:
+        if option not in _OPTIONS:
+            raise ConfigurationError(
+                f"register_blueprint() has no option {option!r}; did you mean"
+                f" {nearest(option, _OPTIONS)}?"
+            )
+    host: str | None = options.get("host")
+    if app.url_map.host_matching:
+        _check_host(host, state.subdomain)
+    elif host is not None:
+        raise ConfigurationError(
+            f"the option host ({type(host).__name__}) has no effect in an app that does not"
+            " match hosts: make it with Flask(..., host_matching=True, static_host=...), or"
+            " remove the option"
+        )
+    elif state.subdomain and not (app.subdomain_matching and app.config["SERVER_NAME"]):
+        raise ConfigurationError(
+            f"the subdomain {state.subdomain!r} can never match: make the app with"
+            " Flask(..., subdomain_matching=True) and set SERVER_NAME before"
+            " app.register_blueprint(health), or remove the option"
+        )
+    return host
+
+
+def _check_host(host: object, subdomain: str | None) -> None:
+    if subdomain:
+        raise ConfigurationError(
+            f"the subdomain {subdomain!r} has no effect in an app that matches hosts: remove"
+            " it, and name the whole host, as in host='status.example.org'"
+        )
+    if not isinstance(host, str) or not host:
+        raise ConfigurationError(
+            f"the option host is missing ({type(host).__name__}), and without it the routes"
+            " answer on no host, since the app matches hosts: write register_blueprint(health,"
+            " host='api.example.org'), or host='<host>' for every host; in another blueprint,"
+            " write it where health is registered"
+        )
