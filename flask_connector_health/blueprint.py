@@ -15,6 +15,7 @@ from .auth import Guard
 from .engine.environment import Environment
 from .engine.monitor import Monitor
 from .errors import ConfigurationError
+from .fast_path import lay
 from .log import line_of, logger
 from .mounting import host_of
 from .probes.spec import (
@@ -27,7 +28,7 @@ from .probes.spec import (
     check_options,
     name_of,
 )
-from .responses import internal_server_error
+from .responses import PUBLIC, internal_server_error, prebuilt
 from .settings import Settings, ours
 from .views import ORGANIZATION_RULE, SERVICE_RULE, make_organization, make_service
 
@@ -159,6 +160,8 @@ class ConnectorHealth(Blueprint):
             SERVICE_RULE: make_service(settings, monitor),
             ORGANIZATION_RULE: make_organization(settings, monitor, Guard(app, settings)),
         }
+        if settings.fast_path:
+            lay(state, monitor, prebuilt(settings, PUBLIC))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault(_EXTENSION, {})[name] = monitor
         for rule, view in views.items():

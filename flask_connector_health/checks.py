@@ -45,6 +45,13 @@ def whole(value: object, *, least: int, most: int | None = None) -> int:
     return value
 
 
+def boolean(value: object) -> bool:
+    """Check a bool. A string is none, since "off" would be truthy."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False (bool), not {_type(value)}")
+    return value
+
+
 def one_of(value: object, *choices: int) -> int:
     """Check that a value is one of those that are allowed."""
     if isinstance(value, bool) or not isinstance(value, int):

@@ -61,6 +61,8 @@ class Settings:
     unavailable_status_code: int = _key(lambda value: checks.one_of(value, 503, 200), 503)
     #: How many whole seconds a 503 asks its client to wait. 0 leaves the header out.
     retry_after: int = _key(checks.whole, 1, least=0, most=15)
+    #: Whether the public route is answered in WSGI, ahead of Flask.
+    fast_path: bool = _key(checks.boolean, False)
     #: A request's limit, over all probes together.
     deadline: float = _key(checks.seconds, 0.8, zero=False)
     #: How long a result is fresh. 0 turns caching off.

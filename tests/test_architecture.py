@@ -47,6 +47,7 @@ LAYERS = {
     "mounting": 10,
     "responses": 11,
     "views": 12,
+    "fast_path": 13,
     "blueprint": 14,
     "": 15,
 }
@@ -57,6 +58,7 @@ THIRD_PARTY = {
     "mounting": WEB,
     "responses": WEB,
     "views": WEB,
+    "fast_path": WEB | {"_typeshed"},
     "blueprint": WEB,
 }
 

@@ -1,0 +1,295 @@
+"""The fast path: the public route's own bytes, ahead of everything that the app does."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable
+
+import pytest
+from flask import Blueprint, Flask, Response, redirect, session
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client, EnvironBuilder
+
+from flask_connector_health import ConfigurationError, ConnectorHealth, Status, get_monitor
+from tests.clockwork import Gated, engine_of, eventually, in_background, waited_for
+from tests.conftest import BEARER, CONFIG, OK, PUBLIC, SCOPED, MakeApp
+
+METHODS = ["GET", "HEAD"]
+
+
+def called(app: Flask, path: str, method: str) -> tuple[t.Any, ...]:
+    """Call an app as a server does; give its status line, its headers and its body."""
+    started: list[t.Any] = []
+    environ = EnvironBuilder(path, method=method).get_environ()
+    chunks = app(environ, t.cast(t.Any, lambda *given: started.extend(given)))
+    return *started, b"".join(chunks)
+
+
+def never(*values: object) -> t.NoReturn:
+    raise AssertionError("the request has reached Flask")
+
+
+@pytest.fixture
+def walled(make_app: MakeApp) -> Flask:
+    """Make an app of whose Flask no request may see anything."""
+    app = make_app(FAST_PATH=True)
+    app.before_request(never)
+    return app
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("code", [503, 200])
+def test_it_answers_byte_for_byte_as_the_route(
+    make_app: MakeApp, status: Status, method: str, code: int
+) -> None:
+    settings = {"AVAILABILITY": lambda: status, "UNAVAILABLE_STATUS_CODE": code}
+    slow, fast = make_app(**settings), make_app(FAST_PATH=True, **settings)
+    fast.before_request(never)
+
+    for path in (PUBLIC, f"{PUBLIC}/"):
+        assert called(fast, path, method) == called(slow, path, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_even_the_first_request_never_reaches_flask(walled: Flask, method: str) -> None:
+    response = walled.test_client().open(PUBLIC, method=method)
+
+    assert response.status_code == 200
+    assert response.data == (OK if method == "GET" else b"")
+
+
+def test_a_stale_result_is_answered_at_once(
+    make_app: MakeApp, health: ConnectorHealth, gated: Gated
+) -> None:
+    health.add_probe(gated, name="drive", ttl=1e-9)
+    client = make_app(FAST_PATH=True).test_client()
+    gated.let_through()
+    assert client.get(PUBLIC).data == OK
+    gated.wait_for_start()
+
+    assert client.get(PUBLIC).data == OK
+    gated.wait_for_start()
+
+
+def test_a_missing_result_is_waited_for_until_the_deadline(
+    make_app: MakeApp, health: ConnectorHealth, gated: Gated
+) -> None:
+    health.add_probe(gated, name="drive")
+    app = make_app(FAST_PATH=True, DEADLINE=0.2)
+    app.before_request(never)
+
+    assert app.test_client().get(PUBLIC).status_code == 503
+
+
+def test_a_run_that_ends_in_time_is_answered(
+    make_app: MakeApp, health: ConnectorHealth, gated: Gated
+) -> None:
+    health.add_probe(gated, name="drive")
+    app = make_app(FAST_PATH=True)
+    response = in_background(lambda: app.test_client().get(PUBLIC))
+    waited_for(engine_of(app))
+    gated.let_through()
+
+    assert response().data == OK
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_any_other_method_is_answered_by_flask(make_app: MakeApp, method: str) -> None:
+    slow, fast = make_app(), make_app(FAST_PATH=True)
+
+    assert called(fast, PUBLIC, method) == called(slow, PUBLIC, method)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        f"{PUBLIC}//",
+        f"/{PUBLIC}",
+        PUBLIC.upper(),
+        PUBLIC[1:],
+        f"{PUBLIC}x",
+        f"{PUBLIC}/x",
+        PUBLIC.replace("/health", "//health"),
+        PUBLIC.replace("/health", "/../health"),
+        SCOPED,
+    ],
+)
+def test_any_other_path_is_answered_by_flask(make_app: MakeApp, path: str) -> None:
+    slow, fast = make_app(), make_app(FAST_PATH=True)
+    answers = [app.test_client().get(path, headers=BEARER) for app in (slow, fast)]
+
+    assert answers[0].status == answers[1].status
+    assert answers[0].data == answers[1].data
+
+
+def test_a_query_changes_nothing(walled: Flask) -> None:
+    assert walled.test_client().get(f"{PUBLIC}?verbose=1").data == OK
+
+
+# Where it stands
+
+
+def test_hosts_hooks_and_sessions_of_the_app_are_ahead_of_nothing(make_app: MakeApp) -> None:
+    """Neither trusted hosts, nor a login wall, nor a session, nor a hook sees the request."""
+    app = make_app(FAST_PATH=True)
+    app.config.update(TRUSTED_HOSTS=["api.example.org"], SECRET_KEY="test")
+
+    @app.before_request
+    def wall() -> t.Any:
+        session["seen"] = True
+        return redirect("/login")
+
+    @app.after_request
+    def stamp(response: Response) -> Response:
+        response.headers["X-Stamp"] = "1"
+        return response
+
+    response = app.test_client().get(PUBLIC, headers={"Host": "10.0.0.7:8000"})
+
+    assert response.data == OK
+    assert not {"Set-Cookie", "X-Stamp"} & set(response.headers.keys())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda app: DispatcherMiddleware(never, {"/mounted": app}),
+        lambda app: ProxyFix(DispatcherMiddleware(never, {"/mounted": app}), x_prefix=1),
+    ],
+    ids=["dispatcher", "proxy"],
+)
+def test_a_mounted_app_answers_below_its_mount(
+    walled: Flask, wrap: Callable[[Flask], t.Any]
+) -> None:
+    assert Client(wrap(walled)).get(f"/mounted{PUBLIC}").data == OK
+
+
+def test_middleware_that_is_set_later_is_ahead_of_it(make_app: MakeApp) -> None:
+    app, seen = make_app(FAST_PATH=True), []
+    inner = app.wsgi_app
+
+    def noting(environ: dict[str, t.Any], start_response: t.Any) -> t.Iterable[bytes]:
+        seen.append(environ["PATH_INFO"])
+        return inner(environ, start_response)
+
+    app.wsgi_app = noting  # type: ignore[method-assign]
+
+    assert app.test_client().get(PUBLIC).data == OK
+    assert seen == [PUBLIC]
+
+
+def test_headers_that_middleware_adds_are_in_one_answer_alone(make_app: MakeApp) -> None:
+    app = make_app(FAST_PATH=True)
+    inner = app.wsgi_app
+
+    def adding(environ: dict[str, t.Any], start_response: t.Any) -> t.Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: t.Any) -> t.Any:
+            headers.append(("X-Mark", "1"))
+            return start_response(status, headers, *rest)
+
+        return inner(environ, start)
+
+    app.wsgi_app = adding  # type: ignore[method-assign]
+    answers = [app.test_client().get(PUBLIC) for _ in range(2)]
+
+    assert [answer.headers.getlist("X-Mark") for answer in answers] == [["1"], ["1"]]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"),
+    [
+        ("", PUBLIC.removeprefix("/v1")),
+        ("/", PUBLIC.removeprefix("/v1")),
+        ("/api/", PUBLIC.replace("/v1", "/api")),
+        ("/gesundheit-ü", PUBLIC.replace("/v1", "/gesundheit-ü")),
+    ],
+)
+def test_any_fixed_prefix(health: ConnectorHealth, prefix: str, path: str) -> None:
+    app = Flask("host")
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+    app.register_blueprint(health, url_prefix=prefix)
+    app.before_request(never)
+
+    assert app.test_client().get(path).data == OK
+
+
+def test_a_blueprint_in_another_one_answers_at_its_whole_path(health: ConnectorHealth) -> None:
+    app = Flask("host")
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+    parent = Blueprint("api", __name__, url_prefix="/api")
+    parent.register_blueprint(health)
+    app.register_blueprint(parent)
+    app.before_request(never)
+
+    assert app.test_client().get(f"/api{PUBLIC}").data == OK
+
+
+def test_two_registrations_answer_each_for_itself(health: ConnectorHealth) -> None:
+    app = Flask("host")
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+    app.register_blueprint(health)
+    app.config["CONNECTOR_HEALTH_AVAILABILITY"] = lambda: False
+    app.register_blueprint(health, name="internal", url_prefix="/internal")
+    app.before_request(never)
+    client = app.test_client()
+
+    assert client.get(PUBLIC).status_code == 200
+    assert client.get(PUBLIC.replace("/v1", "/internal")).status_code == 503
+
+
+def test_an_app_that_matches_subdomains_is_answered_by_address(health: ConnectorHealth) -> None:
+    app = Flask("host", subdomain_matching=True)
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True, SERVER_NAME="example.org")
+    app.register_blueprint(health)
+
+    response = app.test_client().get(PUBLIC, base_url="http://10.0.0.7:8000")
+
+    assert response.data == OK
+
+
+@pytest.mark.parametrize(
+    ("app_options", "options", "reason"),
+    [
+        ({}, {"url_prefix": "/<region>/v1"}, "url_prefix '/<region>/v1' has a variable part"),
+        ({"subdomain_matching": True}, {"subdomain": "status"}, "a subdomain .'status'."),
+        (
+            {"host_matching": True, "static_host": "www.example.org"},
+            {"host": "api.example.org"},
+            "the app matches hosts",
+        ),
+    ],
+    ids=["variable", "subdomain", "host"],
+)
+def test_a_path_that_is_not_fixed_is_refused(
+    health: ConnectorHealth, app_options: t.Any, options: t.Any, reason: str
+) -> None:
+    app = Flask("host", **app_options)
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True, SERVER_NAME="example.org")
+
+    with pytest.raises(
+        ConfigurationError, match=rf"FAST_PATH \(bool\) cannot be used .* {reason}.* to False"
+    ):
+        app.register_blueprint(health, **options)
+
+
+def test_it_is_off_by_default(make_app: MakeApp) -> None:
+    app = make_app()
+    app.before_request(lambda: "the wall")
+
+    assert app.test_client().get(PUBLIC).text == "the wall"
+    assert "wsgi_app" not in vars(app)
+
+
+def test_a_changed_configuration_is_noticed_here_as_well(
+    walled: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    walled.config["CONNECTOR_HEALTH_TTL"] = 0
+
+    walled.test_client().get(PUBLIC)
+
+    assert "CONNECTOR_HEALTH_TTL changed after the blueprint was registered" in caplog.text
+    eventually(lambda: get_monitor(walled).peek().available)
