@@ -7,7 +7,7 @@ import functools
 from . import peers
 from .measure import Subject, in_new_process, interleaved, progress
 from .scale import Scale
-from .subjects import BARE, OUR_ROUTES, Build, always, bare
+from .subjects import BARE, OUR_ROUTES, Build, always, bare, ours_fast
 from .tables import Table, micros, ratio
 
 DAY = 86_400
@@ -33,7 +33,8 @@ def run(scale: Scale) -> list[Table]:
 def _column(scale: Scale, count: int) -> dict[str, float]:
     """Measure every subject with so many probes, in a process of its own."""
     progress(f"requests: {count} probes")
-    builds = [functools.partial(build, TTL=DAY) for build in OUR_ROUTES] + peers.others()
+    ours = (ours_fast, *OUR_ROUTES)
+    builds = [functools.partial(build, TTL=DAY) for build in ours] + peers.others()
     subjects = [bare(), *[_proven(build, count) for build in builds], bare()]
     names = [subject.name for subject in subjects[:-1]] + [f"{BARE}, again (control)"]
     medians = interleaved(subjects, rounds=scale.rounds, batch=scale.batch)

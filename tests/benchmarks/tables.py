@@ -45,7 +45,7 @@ def millis(seconds: float) -> str:
 
 def ratio(value: float) -> str:
     """Write how many times as much."""
-    return f"{value:.2f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 class Section(t.NamedTuple):

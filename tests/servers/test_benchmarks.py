@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.benchmarks.peers import REMEDY, versions
-from tests.benchmarks.subjects import OURS, OURS_PUBLIC, OURS_SCOPED
+from tests.benchmarks.subjects import OURS, OURS_FAST, OURS_PUBLIC, OURS_SCOPED
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.clients
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.clients
 # The tables of each section, by the labels of the rows that tell about this library.
 ROUTES = [OURS_PUBLIC, OURS_SCOPED]
 SECTIONS = {
-    "Requests": [ROUTES],
+    "Requests": [[OURS_FAST, *ROUTES]],
     "Many organizations": [["1", "50"], ["200"]],
     "Misses": [["sync probes", "async probes"]],
     "Slow probes": [ROUTES],
