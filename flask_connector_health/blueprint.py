@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, Flask, current_app
@@ -34,7 +34,9 @@ from .views import ORGANIZATION_RULE, SERVICE_RULE, make_organization, make_serv
 
 F = t.TypeVar("F", bound=ProbeCall)
 
+# Where an app keeps its monitors, and the configuration that its last registration has read.
 _EXTENSION = "connector_health"
+_CONFIG = "connector_health.configuration"
 
 _REGISTER = "register it: app.register_blueprint(health)"
 
@@ -154,7 +156,7 @@ class ConnectorHealth(Blueprint):
             [*_availability(settings), *self._probes],
             Environment(app.app_context),
             [line_of],
-            partial(_warn_of_changes, ours(app.config), app.config),
+            partial(_warn_of_changes, app),
         )
         views = {
             SERVICE_RULE: make_service(settings, monitor),
@@ -164,6 +166,7 @@ class ConnectorHealth(Blueprint):
             lay(state, monitor, prebuilt(settings, PUBLIC))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault(_EXTENSION, {})[name] = monitor
+        app.extensions[_CONFIG] = ours(app.config)
         for rule, view in views.items():
             # Slashes must never cause a redirect, which some health checks take for healthy.
             options = {"strict_slashes": False, "merge_slashes": False, "host": host}
@@ -203,8 +206,10 @@ def _availability(settings: Settings) -> list[Probe]:
     ]
 
 
-def _warn_of_changes(before: Mapping[str, t.Any], config: Mapping[str, t.Any]) -> None:
-    now, missing = ours(config), object()
+def _warn_of_changes(app: Flask) -> None:
+    """Warn of keys that were changed since the app's last registration, once for each app."""
+    before, now, missing = app.extensions[_CONFIG], ours(app.config), object()
+    app.extensions[_CONFIG] = now
     changed = [
         key for key in {**before, **now} if before.get(key, missing) != now.get(key, missing)
     ]

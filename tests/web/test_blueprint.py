@@ -128,6 +128,17 @@ def test_a_change_of_the_configuration_after_that_is_warned_about_once(
     ]
 
 
+def test_a_key_that_another_registration_has_read_has_its_effect(
+    app: Flask, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.register_blueprint(health)
+    app.config["CONNECTOR_HEALTH_TTL"] = 0.0
+    app.register_blueprint(health, name="internal", url_prefix="/internal")
+
+    assert answers(app, "/v1") == answers(app, "/internal") == [200] * 4
+    assert caplog.records == []
+
+
 def test_a_key_that_is_set_to_what_it_was_has_not_changed(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
