@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable
+from wsgiref.validate import validator
 
 import pytest
 from flask import Blueprint, Flask, Response, redirect, session
@@ -50,6 +51,15 @@ def test_it_answers_byte_for_byte_as_the_route(
 
     for path in (PUBLIC, f"{PUBLIC}/"):
         assert called(fast, path, method) == called(slow, path, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_keeps_the_rules_of_wsgi(walled: Flask, method: str) -> None:
+    """The validator of the standard library raises if it does not."""
+    response = Client(validator(walled)).open(PUBLIC, method=method)
+
+    assert response.status_code == 200
+    response.close()
 
 
 @pytest.mark.parametrize("method", METHODS)
