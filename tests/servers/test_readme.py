@@ -18,7 +18,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from flask_connector_health import ConnectorHealth, Status
+from flask_connector_health import ConnectorHealth, Status, get_monitor
 from flask_connector_health.settings import Settings
 from tests.clockwork import engine_of, result_of
 from tests.conftest import PUBLIC, ROOT, SCOPED, MakeApp
@@ -33,6 +33,7 @@ NAMES = [
     "environment",
     "environment's app",
     "probes",
+    "monitor",
     "async client",
     "shared client",
     "requests",
@@ -168,6 +169,16 @@ def test_the_rate_limit_holds() -> None:
     assert codes == [200] * 60 + [429]
 
 
+@pytest.mark.usefixtures("host")
+def test_a_hosts_own_code_can_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    names = execute(BLOCKS["monitor"])
+
+    assert get_monitor(names["app"]) is names["monitor"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("[] {'status': 'ok', 'available': True, 'results': [{'name'")
+    assert printed[1] == "unavailable"
+
+
 def test_the_probes_are_what_they_say(make_app: MakeApp, health: ConnectorHealth) -> None:
     names = execute(BLOCKS["probes"])
     app = Flask("host")
@@ -181,6 +192,7 @@ def test_the_probes_are_what_they_say(make_app: MakeApp, health: ConnectorHealth
 
     assert status("sync-queue", "org_xyz789") is Status.OK
     assert status("database", "org_xyz789") is Status.OK
+    assert status("disk", "org_xyz789") is Status.OK
     assert status("google-drive", "org_xyz789") is Status.DEGRADED
     assert status("google-drive", "org_abc123") is Status.OK
     names["quota"]["org_full"] = 1.0
