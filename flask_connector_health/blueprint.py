@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, current_app
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import InternalServerError
 
-from . import checks
+from . import checks, servers
 from .auth import Guard
 from .engine.environment import Environment
 from .engine.monitor import Monitor
@@ -151,9 +151,11 @@ class ConnectorHealth(Blueprint):
     def _set_up(self, state: BlueprintSetupState) -> None:
         app, host = t.cast(Flask, state.app), host_of(state)
         settings = Settings.from_config(app.config)
+        probes = [*_availability(settings), *self._probes]
+        servers.check()
         monitor = Monitor(
             settings,
-            [*_availability(settings), *self._probes],
+            probes,
             Environment(app.app_context),
             [line_of],
             partial(_warn_of_changes, app),

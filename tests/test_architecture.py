@@ -42,6 +42,7 @@ LAYERS = {
     "engine.process": 8,
     "engine.monitor": 9,
     "log": 10,
+    "servers": 11,
     "schemas": 10,
     "auth": 10,
     "mounting": 10,
