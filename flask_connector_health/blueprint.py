@@ -152,7 +152,8 @@ class ConnectorHealth(Blueprint):
         app, host = t.cast(Flask, state.app), host_of(state)
         settings = Settings.from_config(app.config)
         probes = [*_availability(settings), *self._probes]
-        servers.check()
+        probes = [*_availability(settings), *self._probes]
+        servers.check(probes)
         monitor = Monitor(
             settings,
             probes,

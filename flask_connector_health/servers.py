@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import inspect
+from collections.abc import Iterable
 from contextlib import suppress
 
+from .engine.threads import are_green
 from .errors import ConfigurationError
+from .log import logger
+from .probes.spec import Probe
 
 
-def check() -> None:
-    """Check that this process can run probes.
+def check(probes: Iterable[Probe]) -> None:
+    """Check that this process can run the probes, and warn of those that it cannot run.
+
+    The warning goes to the log, where the failures of these probes will be as well.
 
     :raises ConfigurationError: if no daemon thread may start in this interpreter.
     """
@@ -19,6 +26,13 @@ def check() -> None:
             "the app is in an isolated sub-interpreter, where Python starts no daemon threads,"
             " and each probe needs one; under mod_wsgi, set WSGIApplicationGroup %{GLOBAL}; in"
             " any other server, run the app in the main interpreter"
+        )
+    names = sorted({probe.name for probe in probes if _is_async(probe.call)})
+    if names and are_green():
+        logger.warning(
+            "async probes fail under eventlet, which leaves no thread for their event loops:"
+            " write %s sync, or serve the app with threads or gevent",
+            ", ".join(map(repr, names)),
         )
 
 
@@ -39,3 +53,9 @@ def _attempt() -> bool:
             except RuntimeError:
                 return False
     return True
+
+
+def _is_async(call: object) -> bool:
+    # The second is for an object whose class has an async __call__.
+    own = type(call).__call__ if callable(call) else None
+    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(own)

@@ -7,6 +7,7 @@ import http.server
 import pathlib
 import sys
 import threading
+import types
 import typing as t
 from collections.abc import Callable, Iterator, Sequence
 
@@ -83,6 +84,14 @@ def make_app(health: ConnectorHealth) -> MakeApp:
         return app
 
     return make
+
+
+@pytest.fixture
+def green_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a stand-in for eventlet say that it has patched threads."""
+    patcher = types.ModuleType("eventlet.patcher")
+    patcher.is_monkey_patched = lambda name: name == "thread"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
 
 
 @pytest.fixture

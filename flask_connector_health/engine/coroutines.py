@@ -13,11 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
+from flask_connector_health.errors import ProbeFailed
 from flask_connector_health.model import Status
 
 from .environment import leave_child_of, this_process
 from .outcome import ADVICE, Deliver, Outcome, answered, overdue, raised, text_of
-from .threads import NO_THREAD, Bell, NativeThreads, Threads, original
+from .threads import NO_THREAD, Bell, NativeThreads, Threads, are_green, original
 
 # Calls that a run may have in threads at once. Others wait.
 CALLS = 8
@@ -25,6 +26,10 @@ CALLS = 8
 # The greatest number of chained exceptions that are searched.
 CHAIN = 20
 
+_GREEN = (
+    "eventlet has replaced the threads of this process, and an event loop needs a thread of its"
+    " own: write the probe sync, or serve the app with threads or gevent"
+)
 _NO_LOOP = (
     "its event loop cannot be made or run ({}: {}); raise the limits of the process, and check"
     " whether some code closes its files or patches its threads"
@@ -42,13 +47,17 @@ def drive(
 ) -> Outcome | str | None:
     """Run an awaitable in an event loop, and cancel it at its timeout.
 
-    In the end, the tasks that it has left are cancelled, and its threads are waited for.
+    In the end, the tasks that it has left are cancelled, and its threads are waited for. Where
+    eventlet has patched Python's threads, the run fails at once.
 
     :param pool: threads for what the run calls with ``asyncio.to_thread``. Where gevent has
         patched Python's threads, a native thread of the pool drives the loop as well.
     :param deliver: is called early with the outcome, if tasks or threads of the run go on.
     :return: the outcome, a text that says why there is none, or ``None`` if it was delivered.
     """
+    if are_green():
+        _close(awaitable)
+        return raised(ProbeFailed(_GREEN))
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end
     if not isinstance(pool, NativeThreads):
         return to_its_end(deliver)

@@ -36,6 +36,12 @@ def is_patched() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
+def are_green() -> bool:
+    """Tell whether eventlet has put green threads in the place of threads."""
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and bool(patcher.is_monkey_patched("thread"))
+
+
 def original(module: str, name: str) -> t.Any:
     """Give the object that a module had under this name before gevent patched it."""
     return sys.modules["gevent.monkey"].get_original(module, name)

@@ -763,3 +763,19 @@ def test_runs_leave_no_files_and_no_threads(monitor_of: MonitorOf) -> None:
 
     eventually(lambda: not engine_threads())
     assert files() == before
+
+
+@pytest.mark.usefixtures("green_threads")
+def test_under_eventlet_a_run_fails_at_once_and_says_why(monitor_of: MonitorOf) -> None:
+    begun = []
+
+    async def call() -> bool:
+        begun.append(True)
+        return True
+
+    result = drive_in(monitor_of(call).report())
+
+    assert result.status is Status.UNAVAILABLE
+    assert result.message.startswith("eventlet has replaced the threads")
+    assert "write the probe sync" in result.message
+    assert begun == []

@@ -1,8 +1,9 @@
-"""What the blueprint asks of the server."""
+"""What the blueprint asks of the server: threads, and event loops for async probes."""
 
 from __future__ import annotations
 
 import _thread
+import functools
 import subprocess
 import sys
 import types
@@ -10,7 +11,7 @@ import typing as t
 
 import pytest
 
-from flask_connector_health import ConfigurationError, servers
+from flask_connector_health import ConfigurationError, ConnectorHealth, servers
 from tests.conftest import MakeApp
 
 # Isolated and legacy sub-interpreters
@@ -112,3 +113,50 @@ def test_before_python_3_12_only_a_sub_interpreter_starts_a_thread(
     monkeypatch.setattr(_thread, "start_new_thread", start)
 
     assert servers._attempt() is may_start
+
+
+# Async probes under eventlet
+
+
+async def answer(*organization: object) -> bool:
+    return True
+
+
+class Asked:
+    """A probe whose class has an async ``__call__``."""
+
+    async def __call__(self) -> bool:
+        return True
+
+
+def test_a_warning_at_registration_names_the_probes_that_eventlet_cannot_run(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    green_threads: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health.add_probe(functools.partial(answer, 1), name="partial")
+    health.add_probe(Asked(), name="asked")
+    health.add_probe(lambda: True, name="sync")
+
+    make_app(AVAILABILITY=answer)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "'asked', 'availability', 'partial' sync" in caplog.messages[0]
+
+
+@pytest.mark.usefixtures("green_threads")
+def test_sync_probes_cause_no_warning_under_eventlet(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_app()
+
+    assert caplog.messages == []
+
+
+def test_async_probes_cause_no_warning_elsewhere(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_app(AVAILABILITY=answer)
+
+    assert caplog.messages == []
