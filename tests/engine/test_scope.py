@@ -22,7 +22,9 @@ from tests.clockwork import (
     engine_threads,
     eventually,
     in_background,
+    lane_of,
     result_of,
+    waited_for,
 )
 from tests.conftest import MakeMonitor
 
@@ -276,3 +278,118 @@ def test_a_refresh_has_a_thread_of_its_own_at_once(
     other.wait_for_start()
     gated.let_through()
     other.let_through()
+
+
+# How long a change takes to be seen: the rows of the README's table
+
+PAUSE = 0.5  # between two requests
+
+
+def seen_after(monitor: Monitor, clock: Clock, status: Status, pause: float = PAUSE) -> float:
+    """Ask again and again, and give the seconds until an answer has this status.
+
+    Each run takes no time, and has ended before the next request.
+    """
+    began = clock.time
+    while monitor.status() is not status:
+        eventually(lambda: not lane_of(monitor)._flights)
+        clock.advance(pause)
+    return clock.time - began
+
+
+@pytest.mark.parametrize(("threshold", "seconds"), [(1, 5.0), (2, 6.0), (3, 7.0)])
+def test_a_failure_is_seen_after_the_ttl_and_more_failures_after_failure_ttls(
+    make_monitor: MakeMonitor, clock: Clock, threshold: int, seconds: float
+) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told, failure_threshold=threshold))
+    monitor.report()
+    told.answer = False
+
+    assert seen_after(monitor, clock, Status.UNAVAILABLE) == seconds + PAUSE
+
+
+@pytest.mark.parametrize(("threshold", "seconds"), [(1, 1.0), (2, 6.0), (3, 11.0)])
+def test_a_recovery_is_seen_after_the_failure_ttl_and_more_of_it_after_ttls(
+    make_monitor: MakeMonitor, clock: Clock, threshold: int, seconds: float
+) -> None:
+    told = Told(False)
+    monitor = make_monitor(drive(told, recovery_threshold=threshold))
+    monitor.report()
+    told.answer = True
+
+    assert seen_after(monitor, clock, Status.OK) == seconds + PAUSE
+
+
+@pytest.mark.parametrize(
+    ("max_stale", "pause", "requests"), [(15, 19, 2), (15, 20, 1), (0, 5, 1)]
+)
+def test_seldom_requests_see_a_change_at_the_second_and_beyond_max_stale_at_the_first(
+    make_monitor: MakeMonitor, clock: Clock, max_stale: float, pause: float, requests: int
+) -> None:
+    told = Told()
+    monitor = make_monitor(drive(told, max_stale=max_stale))
+    monitor.report()
+    told.answer = False
+
+    assert seen_after(monitor, clock, Status.UNAVAILABLE, pause) == pause * requests
+
+
+def test_a_hung_run_is_seen_after_the_ttl_and_the_timeout(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    gated.let_through()
+    monitor.report()
+    gated.wait_for_start()
+    clock.advance(5.0)
+
+    assert monitor.status() is Status.OK
+    gated.wait_for_start()
+    monitor._current()._watch.attend()
+    clock.advance(4.9)
+    assert monitor.status() is Status.OK
+    clock.advance(0.1)
+
+    eventually(lambda: monitor.status() is Status.UNAVAILABLE)
+
+
+def asked_in_vain(monitor: Monitor, clock: Clock) -> Status:
+    """Ask, and let the deadline pass before the run has ended."""
+    status = in_background(monitor.status)
+    waited_for(monitor)
+    clock.advance(0.05)
+    return status()
+
+
+def test_a_hung_run_is_seen_after_the_ttl_and_max_stale_if_that_is_sooner(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated, max_stale=2.0))
+    gated.let_through()
+    monitor.report()
+    clock.advance(5.0)
+    monitor.report()
+
+    clock.advance(1.9)
+    assert monitor.status() is Status.OK
+    clock.advance(0.1)
+
+    assert asked_in_vain(monitor, clock) is Status.UNAVAILABLE
+
+
+def test_a_run_slower_than_the_deadline_is_known_only_to_those_who_ask_again_in_time(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    monitor = make_monitor(drive(gated))
+    for _ in range(3):
+        assert asked_in_vain(monitor, clock) is Status.UNAVAILABLE
+        gated.let_through()  # it finds that all is well
+        eventually(lambda: not lane_of(monitor)._flights)
+        clock.advance(20.0)
+
+    assert asked_in_vain(monitor, clock) is Status.UNAVAILABLE
+    gated.let_through()
+    eventually(lambda: not lane_of(monitor)._flights)
+    clock.advance(19.9)
+    assert monitor.status() is Status.OK
