@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 import typing as t
 import venv
 from collections.abc import Callable, Iterator
 
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 from werkzeug.test import TestResponse
 
 from flask_connector_health import ConnectorHealth, Status, get_monitor
 from flask_connector_health.settings import Settings
-from tests.clockwork import engine_of, result_of
+from tests.clockwork import engine_of, eventually, result_of
 from tests.conftest import PUBLIC, ROOT, SCOPED, MakeApp
 from tests.serving import Server, every_state, free_port, running, wait_for
 
@@ -116,8 +120,8 @@ def test_the_whole_app_degrades_and_breaks_with_its_connectors() -> None:
     assert unavailable.data == b'{"status": "unavailable", "available": false}'
 
 
-@pytest.mark.usefixtures("host")
-def test_the_environment_configures_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what the README's shell commands set."""
     script = BLOCKS["environment"] + "env"
     printed = subprocess.run(
         ["sh", "-c", script], capture_output=True, text=True, check=True
@@ -126,6 +130,11 @@ def test_the_environment_configures_the_app(monkeypatch: pytest.MonkeyPatch) -> 
         name, _, value = line.partition("=")
         if name.startswith("FLASK_CONNECTOR_HEALTH_"):
             monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("host")
+def test_the_environment_configures_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch)
 
     app = execute(BLOCKS["environment's app"])["app"]
 
@@ -177,6 +186,140 @@ def test_a_hosts_own_code_can_ask(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("[] {'status': 'ok', 'available': True, 'results': [{'name'")
     assert printed[1] == "unavailable"
+
+
+# To become the README's blocks "limits" and "mounted".
+LIMITS = """\
+from app import create_app, health
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+limiter = Limiter(
+    get_remote_address,
+    storage_uri="redis://127.0.0.1:6379",
+    storage_options={"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
+    in_memory_fallback_enabled=True,  # while Redis is away
+)
+limiter.limit("60 per minute")(health)
+app = create_app()
+limiter.init_app(app)
+"""
+MOUNTED = """\
+from app import health
+from flask import Blueprint, Flask
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+api = Blueprint("api", __name__, url_prefix="/api/v1")
+api.register_blueprint(health, url_prefix="")  # or it would be /api/v1/v1
+app.register_blueprint(api)
+"""
+
+
+class Redis:
+    """A real Redis, which keeps nothing when it ends."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("needs redis-server")
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}"
+        self._command = [program, "--port", str(self._port), "--bind", "127.0.0.1"]
+        self._command += ["--save", "", "--dir", str(folder)]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        eventually(self._listens)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._port)).close()
+            return True
+        return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path: pathlib.Path) -> Iterator[Redis]:
+    redis = Redis(tmp_path)
+    yield redis
+    redis.kill()
+
+
+@pytest.fixture
+def limited(host: None, redis: Redis) -> Iterator[Flask]:
+    names = execute(LIMITS.replace("redis://127.0.0.1:6379", redis.url))
+    yield names["app"]
+    names["limiter"].storage.storage.close()
+
+
+def codes(app: Flask, requests: int) -> list[int]:
+    return [ask(app).status_code for _ in range(requests)]
+
+
+def test_the_limit_holds(limited: Flask) -> None:
+    assert codes(limited, 61) == [200] * 60 + [429]
+
+
+@pytest.mark.parametrize("gone", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "silent"])
+def test_without_redis_each_process_limits_by_itself(
+    limited: Flask, redis: Redis, gone: signal.Signals
+) -> None:
+    assert codes(limited, 30) == [200] * 30
+    redis.process.send_signal(gone)
+    if gone is signal.SIGKILL:
+        redis.process.wait()
+    began = time.monotonic()
+
+    assert codes(limited, 61) == [200] * 60 + [429]
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize("gone", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "silent"])
+def test_redis_limits_again_once_it_is_back(
+    limited: Flask, redis: Redis, gone: signal.Signals
+) -> None:
+    redis.process.send_signal(gone)
+    assert codes(limited, 61) == [200] * 60 + [429]
+
+    if gone is signal.SIGKILL:
+        redis.process.wait()
+        redis.start()
+    else:
+        redis.process.send_signal(signal.SIGCONT)
+
+    eventually(lambda: ask(limited).status_code == 200)  # Redis has counted nothing so far
+    assert codes(limited, 60) == [200] * 59 + [429]
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    ("nested", "endpoint"),
+    [(True, "api.connector_health"), (False, "connector_health")],
+    ids=["nested", "flat"],
+)
+def test_both_routes_are_mounted_below_another_prefix(
+    monkeypatch: pytest.MonkeyPatch, nested: bool, endpoint: str
+) -> None:
+    set_environment(monkeypatch)
+    start, _, _ = MOUNTED.partition("api = ")
+    flat = start + 'app.register_blueprint(health, url_prefix="/api/v1")\n'
+
+    app = execute(MOUNTED if nested else flat)["app"]
+
+    assert ask(app, f"/api{PUBLIC}").status_code == 200
+    assert ask(app, f"/api{SCOPED}", **BEARER).status_code == 200
+    with app.test_request_context():
+        assert url_for(f"{endpoint}.service") == f"/api{PUBLIC}"
+        assert url_for(f"{endpoint}.organization", organization_id="org_xyz789").endswith(
+            SCOPED
+        )
+    assert list(app.extensions["connector_health"]) == [endpoint]
 
 
 def test_the_probes_are_what_they_say(make_app: MakeApp, health: ConnectorHealth) -> None:
