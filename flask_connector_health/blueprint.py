@@ -152,7 +152,6 @@ class ConnectorHealth(Blueprint):
         app, host = t.cast(Flask, state.app), host_of(state)
         settings = Settings.from_config(app.config)
         probes = [*_availability(settings), *self._probes]
-        probes = [*_availability(settings), *self._probes]
         servers.check(probes)
         monitor = Monitor(
             settings,
@@ -165,15 +164,15 @@ class ConnectorHealth(Blueprint):
             SERVICE_RULE: make_service(settings, monitor),
             ORGANIZATION_RULE: make_organization(settings, monitor, Guard(app, settings)),
         }
+        for rule, view in views.items():
+            # Slashes must never cause a redirect, which some health checks take for healthy.
+            options = {"strict_slashes": False, "merge_slashes": False, "host": host}
+            state.add_url_rule(rule, view.__name__, view, **options)
         if settings.fast_path:
             lay(state, monitor, prebuilt(settings, PUBLIC))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault(_EXTENSION, {})[name] = monitor
         app.extensions[_CONFIG] = ours(app.config)
-        for rule, view in views.items():
-            # Slashes must never cause a redirect, which some health checks take for healthy.
-            options = {"strict_slashes": False, "merge_slashes": False, "host": host}
-            state.add_url_rule(rule, view.__name__, view, **options)
         self._probes.seal()
 
 
