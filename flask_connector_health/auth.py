@@ -125,7 +125,8 @@ class _HostsGate:
         return principal
 
     def _granted(self) -> _Granted:
-        return _Granted(self._auth.current_user())
+        user = self._auth.current_user
+        return _Granted(user() if inspect.ismethod(user) else user)  # APIFlask has a property
 
     def _deciding(self) -> t.Any:
         """Find the part of a MultiAuth that decides about this request."""

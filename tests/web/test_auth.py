@@ -582,6 +582,22 @@ def test_the_principal_is_the_current_user_of_the_hosts_object(make_app: MakeApp
     authorize.assert_called_once_with("ann", "org_xyz789")
 
 
+def test_the_current_user_may_be_a_property_of_a_subclass(make_app: MakeApp) -> None:
+    class Described(HTTPTokenAuth):  # type: ignore[misc]
+        @property
+        def current_user(self) -> object:
+            return super().current_user()
+
+    authorize = mock.Mock(return_value=True)
+    auth = Described()
+    auth.verify_token(lambda token: "ann")
+
+    response = ask(make_app(**own_auth(AUTH=auth, AUTHORIZE=authorize)), BEARER)
+
+    assert response.status_code == 200
+    authorize.assert_called_once_with("ann", "org_xyz789")
+
+
 @pytest.mark.parametrize("falsy", FALSY, ids=repr)
 @pytest.mark.parametrize("multi", [False, True])
 def test_a_falsy_principal_of_the_hosts_object_is_refused(
