@@ -42,7 +42,7 @@ def create_app() -> Flask:
         CONNECTOR_HEALTH_TTL=0.2,
         CONNECTOR_HEALTH_MAX_STALE=MAX_STALE,
     )
-    fine, hung, loops = (ConnectorHealth(name) for name in ("fine", "hung", "loops"))
+    fine, hung, loops = (ConnectorHealth(name=name) for name in ("fine", "hung", "loops"))
     fine.add_probe(pause, name="pause")
     fine.add_probe(pause, name="own", scope="organization")
     hung.add_probe(hang, name="hang", critical=False)
