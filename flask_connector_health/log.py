@@ -28,7 +28,7 @@ def line_of(event: Event) -> Callable[[], object] | None:
         return partial(_no_verdict, event)
     if isinstance(event, EndedLate):
         return partial(_ended_late, event)
-    return None if event.verdict is event.before else partial(_turned, event)
+    return None if event.verdict is (event.before or Status.OK) else partial(_turned, event)
 
 
 def _turned(event: Settled) -> None:

@@ -61,8 +61,8 @@ The words
 :verdict: the result that holds for a probe and a key now. Because of a threshold it may differ
     from the last outcome. The verdict of a record is that of all its probes together.
 :streaks: how many results in a row have contradicted a verdict.
-:entry: what is kept of a probe for a key: its verdict, until when that may be used, and its
-    streaks.
+:entry: what is kept of a probe for a key: its verdict, since when that has its status, until
+    when it may be used, and its streaks.
 :record: what is kept for a key: the entries of all probes of the scope, and their verdict.
 :keeper: turns the outcomes of one probe into entries. Nobody else writes them.
 :fresh, stale: within its TTL an entry is fresh. Up to ``max_stale`` longer it is stale: it is
@@ -70,7 +70,8 @@ The words
 :timeout: a run's limit, from its start.
 :deadline: a request's limit, over everything. Requests that share a flight share the deadline
     of the first request that waits for it.
-:event: the frozen announcement that something was settled or given up.
+:event: the frozen announcement that something was settled or given up. It says what the
+    verdict was before, and how long that had held.
 :listener: takes every event. The log is a listener.
 :report: the answer for the service or an organization: its status, and each probe's result.
 

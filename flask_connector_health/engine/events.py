@@ -19,16 +19,22 @@ from .threads import Call
 class Settled:
     """A run is settled: it has ended or is overdue, and its probe has a verdict from it.
 
-    :param before: the verdict until then; ``OK`` if there was none.
-    :param verdict: the verdict from then on. A threshold may keep it as it was.
+    :param critical: whether the probe is critical.
+    :param before: the verdict's status until then, or ``None`` if there was no verdict.
+    :param held: for how many seconds that status had held, or ``None`` if there was none.
+    :param verdict: the status from then on. A threshold may keep it as it was.
     :param outcome: what the run came to.
+    :param at: when the run ended, or became overdue (monotonic seconds).
     """
 
     probe: str
     organization_id: str | None
-    before: Status
+    critical: bool
+    before: Status | None
+    held: float | None
     verdict: Status
     outcome: Outcome
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,13 @@ class NoVerdict:
     """A request was answered without a verdict of a probe.
 
     For each probe this is announced at most once a minute, whatever the organization.
+
+    :param critical: whether the probe is critical.
     """
 
     probe: str
     organization_id: str | None
+    critical: bool
     reason: str
 
 

@@ -126,7 +126,9 @@ class Process:
         now = self._clock.now()
         if now - self._warned.get(lane, -math.inf) >= LATE_REMINDER:
             self._warned[lane] = now
-            self._announcer.announce_later(NoVerdict(lane.probe.name, key, reason))
+            probe = lane.probe
+            event = NoVerdict(probe.name, key, probe.critical, reason)
+            self._announcer.announce_later(event)
 
     def _look(self) -> float | None:
         lanes = self.service.lanes + self.organization.lanes

@@ -22,8 +22,9 @@ from .events import Announcer, EndedLate, Settled
 from .outcome import Outcome
 
 # What is kept of a probe: its verdict's severity and message, until when that is fresh, until
-# when it may be served (monotonic seconds), and its streaks.
-Entry: t.TypeAlias = tuple[int, str, float, float, int, int]
+# when it may be served, its streaks, and since when it has that severity. Times are monotonic
+# seconds.
+Entry: t.TypeAlias = tuple[int, str, float, float, int, int, float]
 
 # What is kept for a key: until when all entries are fresh, the verdict's severity, and for each
 # probe of the scope its entry, or None before its first verdict.
@@ -34,6 +35,9 @@ fresh_until: Callable[[Entry], float] = itemgetter(2)
 
 #: Until when an entry may be served while a run refreshes it.
 usable_until: Callable[[Entry], float] = itemgetter(3)
+
+#: Since when an entry's verdict has its status.
+since_of: Callable[[Entry], float] = itemgetter(6)
 
 _severity: Callable[[Entry], int] = itemgetter(0)
 _message: Callable[[Entry], str] = itemgetter(1)
@@ -60,13 +64,14 @@ def result_of(entry: Entry) -> ProbeResult:
 
 
 def entry_of(
-    status: Status, message: str, until: tuple[float, float], streaks: Streaks
+    status: Status, message: str, until: tuple[float, float], streaks: Streaks, since: float
 ) -> Entry:
     """Make an entry. This is the one place where an entry is made.
 
     :param until: until when it is fresh, and until when it may be served.
+    :param since: since when the verdict has this status.
     """
-    return (status.severity, message, *until, *streaks)
+    return (status.severity, message, *until, *streaks, since)
 
 
 def succeed(
@@ -75,28 +80,31 @@ def succeed(
     """Make the entry that follows another one when a run is settled.
 
     The first result becomes the verdict at once. So does a result if the previous one is too
-    old to count.
+    old to count. While the status stays the same, so does the moment since when it holds.
 
     :param at: when the run ended, or became overdue.
     :param jitter: from 0 to 1.
     """
     result = outcome.result
     until = policy.lifetime(result.status, at, jitter=jitter)
-    if previous is None or at >= max(usable_until(previous), fresh_until(previous) + MEMORY):
-        return entry_of(result.status, result.message, until, (0, 0))
+    if previous is None:
+        return entry_of(result.status, result.message, until, (0, 0), at)
     before, message = status_of(previous), _message(previous)
-    verdict, streaks = judge(
-        result.status,
-        before,
-        _streaks(previous),
-        failure_threshold=policy.failure_threshold,
-        recovery_threshold=policy.recovery_threshold,
-    )
+    verdict, streaks = result.status, (0, 0)
+    if at < max(usable_until(previous), fresh_until(previous) + MEMORY):
+        verdict, streaks = judge(
+            result.status,
+            before,
+            _streaks(previous),
+            failure_threshold=policy.failure_threshold,
+            recovery_threshold=policy.recovery_threshold,
+        )
     if verdict is result.status:
         message = result.message
     elif verdict is not before:  # it lies between the two, and neither message describes it
         message = ""
-    return entry_of(verdict, message, until, streaks)
+    since = since_of(previous) if verdict is before else at
+    return entry_of(verdict, message, until, streaks, since)
 
 
 class Records(Cache[str | None, Record]):
@@ -156,7 +164,7 @@ class Keeper:
         environment: Environment,
         announcer: Announcer,
     ) -> None:
-        self._name = probe.name
+        self._probe = probe
         self._policy = policy
         self.records = records
         self.place = place
@@ -172,12 +180,21 @@ class Keeper:
         jitter = self._environment.jitter()
         change = partial(succeed, outcome=outcome, policy=self._policy, at=at, jitter=jitter)
         was, entry = self.records.replace(key, self.place, change)
-        before = Status.OK if was is None else status_of(was)
         result = result_of(entry)
-        self._announcer.announce(Settled(self._name, key, before, result.status, outcome))
+        event = Settled(
+            self._probe.name,
+            key,
+            self._probe.critical,
+            before=None if was is None else status_of(was),
+            held=None if was is None else at - since_of(was),
+            verdict=result.status,
+            outcome=outcome,
+            at=at,
+        )
+        self._announcer.announce(event)
         return result
 
     def discard(self, key: str | None, outcome: Outcome | str) -> None:
         """Drop an outcome that came after its flight was settled. Announce its exception."""
         if isinstance(outcome, Outcome) and outcome.cause is not None:
-            self._announcer.announce(EndedLate(self._name, key, outcome.cause))
+            self._announcer.announce(EndedLate(self._probe.name, key, outcome.cause))

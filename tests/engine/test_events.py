@@ -48,13 +48,32 @@ def test_every_settled_run_is_announced_with_the_verdict_before_and_after(
     settled = [event for event in heard if isinstance(event, Settled)]
     assert [(event.probe, event.organization_id) for event in heard] == [("drive", "org_a")] * 3
     assert [(event.before, event.verdict) for event in settled] == [
-        (Status.OK, Status.OK),
+        (None, Status.OK),
         (Status.OK, Status.OK),  # one failure of two
         (Status.OK, Status.UNAVAILABLE),
     ]
     assert [event.outcome.result.status for event in settled] == [
         *(Status.OK, Status.UNAVAILABLE, Status.UNAVAILABLE)
     ]
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_an_event_says_how_long_the_verdict_before_had_held(
+    make_monitor: MakeMonitor, clock: Clock, heard: list[Event], critical: bool
+) -> None:
+    told, began = Told(), clock.now()
+    probe = drive(told, ttl=0, critical=critical)
+    monitor = make_monitor(probe, listeners=[heard.append], DEADLINE=PATIENCE)
+
+    for answer in (False, False, True):
+        told.answer = answer
+        monitor.report()
+        clock.advance(4.0)
+
+    settled = [event for event in heard if isinstance(event, Settled)]
+    assert [event.held for event in settled] == [None, 4.0, 8.0]
+    assert [event.at - began for event in settled] == [0.0, 4.0, 8.0]
+    assert {event.critical for event in settled} == {critical}
 
 
 def test_an_overdue_run_is_announced_once(

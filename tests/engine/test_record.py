@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Status
 from flask_connector_health.engine.outcome import Outcome
-from flask_connector_health.engine.record import Entry, result_of, succeed
+from flask_connector_health.engine.record import Entry, result_of, since_of, succeed
 from flask_connector_health.model import STATUSES, judge
 from flask_connector_health.probes.policy import MEMORY, Policy
 from flask_connector_health.probes.spec import Probe
@@ -135,6 +135,39 @@ def test_results_too_far_apart_are_not_consecutive(
     then = succeed(first, bad, rule, at=rule.ttl + gap, jitter=0.0)
 
     assert result_of(then).status is expected
+
+
+@pytest.mark.parametrize(
+    ("results", "since"),
+    [
+        ([OK], 0.0),
+        ([OK, OK, OK], 0.0),
+        ([OK, UNAVAILABLE, UNAVAILABLE], 1.0),
+        ([OK, UNAVAILABLE, OK], 2.0),
+        ([DEGRADED, UNAVAILABLE], 1.0),
+    ],
+)
+def test_a_status_holds_since_the_result_that_brought_it(
+    results: list[Status], since: float
+) -> None:
+    entry: Entry | None = None
+    for at, result in enumerate(results):
+        outcome = Outcome(ProbeResult(result, f"at {at}"))
+        entry = succeed(entry, outcome, policy(), at=float(at), jitter=0.0)
+
+    assert entry is not None
+    assert since_of(entry) == since
+
+
+@pytest.mark.parametrize(("then", "since"), [(OK, 0.0), (UNAVAILABLE, 1_000.0)])
+def test_a_status_holds_on_after_a_result_that_is_too_old_to_count(
+    then: Status, since: float
+) -> None:
+    first = succeed(None, Outcome(ProbeResult(OK)), policy(), at=0.0, jitter=0.0)
+
+    entry = succeed(first, Outcome(ProbeResult(then)), policy(3, 3), at=1_000.0, jitter=0.0)
+
+    assert (result_of(entry).status, since_of(entry)) == (then, since)
 
 
 @pytest.mark.parametrize(

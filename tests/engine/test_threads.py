@@ -90,7 +90,7 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
     clock.close()
 
     eventually(lambda: not engine_threads())
-    too_old = entry_of(Status.OK, "", (0.0, 0.0), (0, 0))
+    too_old = entry_of(Status.OK, "", (0.0, 0.0), (0, 0), 0.0)
     monitor._current().service.records.replace(None, 0, lambda _: too_old)
     eventually(lambda: monitor.report().available)
 
