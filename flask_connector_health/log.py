@@ -36,7 +36,7 @@ def _turned(event: Settled) -> None:
     cause = outcome.cause
     reason = outcome.result.message or "the probe says so"
     if cause is not None:
-        reason = f"it raised {type(cause).__name__}: {text_of(cause)}; {outcome.advice}"
+        reason = f"it raised {outcome.text}; {outcome.advice}"
     subject = _subject(event.probe, event.organization_id)
     level, word = _LEVELS[event.verdict], event.verdict.value
     logger.log(level, "probe %s is %s: %s", subject, word, reason, exc_info=cause)

@@ -17,10 +17,15 @@ ADVICE = "mend the probe, or let it raise ProbeFailed if this failure is its ans
 
 
 class Outcome(t.NamedTuple):
-    """A run's result, the exception behind it if there was one, and what to do about that."""
+    """A run's result, and the exception behind it if there was one.
+
+    :param text: that exception's type and text.
+    :param advice: what to do about it.
+    """
 
     result: ProbeResult
     cause: BaseException | None = None
+    text: str = ""
     advice: str = ADVICE
 
 
@@ -47,7 +52,8 @@ def raised(error: BaseException, advice: str = ADVICE) -> Outcome:
     if chosen is not None:
         return Outcome(chosen)
     words = "it raised an exception; see the log"
-    return Outcome(ProbeResult(Status.UNAVAILABLE, words), error, advice)
+    # Its text is read here and not by a listener: where it blocks, the run is overdue.
+    return Outcome(ProbeResult(Status.UNAVAILABLE, words), error, named(error), advice)
 
 
 def _chosen(error: BaseException) -> ProbeResult | None:
@@ -78,6 +84,11 @@ def overdue(timeout: float) -> Outcome:
 def shortened(text: str) -> str:
     """Cut a text that is too long to be kept, and make a plain ``str`` of a subclass."""
     return str.__getitem__(text, slice(MESSAGE))
+
+
+def named(error: BaseException) -> str:
+    """Give an exception's type and text."""
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 def text_of(error: BaseException) -> str:

@@ -35,7 +35,23 @@ def test_a_hung_run_is_failed_at_its_timeout(
 
     text = "no answer within its timeout of 5 s; give the client that it uses a shorter"
     assert result_of(monitor.report()).message.startswith(text)
-    eventually(lambda: f"probe 'drive' is unavailable: {text}" in caplog.text)
+    line = f"probe 'drive' is unavailable: {text}"
+    eventually(lambda: line in caplog.text)
+
+
+def test_an_exception_whose_text_cannot_be_had_is_a_hung_run(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    class Blocking(Exception):
+        def __str__(self) -> str:
+            return str(gated())
+
+    monitor = make_monitor(drive(Told(Blocking())))
+
+    hang(monitor, gated, clock)
+
+    assert result_of(monitor.report()).message.startswith("no answer within its timeout")
+    gated.let_through(3)
 
 
 def test_those_who_wait_hear_of_it_then(
