@@ -16,7 +16,7 @@ from .engine.environment import Environment
 from .engine.monitor import Monitor
 from .errors import ConfigurationError
 from .fast_path import lay
-from .log import line_of, logger
+from .log import Log, logger
 from .mounting import host_of
 from .probes.spec import (
     AVAILABILITY,
@@ -157,7 +157,7 @@ class ConnectorHealth(Blueprint):
             settings,
             probes,
             Environment(app.app_context),
-            [line_of],
+            [Log(app.app_context, settings, len(probes))],
             partial(_warn_of_changes, app),
         )
         views = {

@@ -1,63 +1,132 @@
-"""The log: a listener that writes of verdicts that turn, are missing, or come too late."""
+"""The log: a listener that says which probe fails or recovers, and what has no verdict."""
 
 from __future__ import annotations
 
 import logging
+import typing as t
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 
-from .engine.events import EndedLate, Event, NoVerdict, Settled
-from .engine.outcome import text_of
+from . import lines
+from .engine.events import Event, NoVerdict, Settled
+from .lines import Line
 from .model import Status
+from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_LEVELS = {
-    Status.OK: logging.INFO,
-    Status.DEGRADED: logging.WARNING,
-    Status.UNAVAILABLE: logging.ERROR,
-}
+# How many changes of a reason are written between two reminders. A reason with a number in it
+# may change with each run.
+CHANGES = 10
+
+# Seconds in place of the time between two reminders, if there are none.
+PERIOD = 3600.0
 
 
-def line_of(event: Event) -> Callable[[], object] | None:
-    """Give the call that writes an event's line, or ``None`` if it has none.
+class Said(t.NamedTuple):
+    """What the log said last of a probe that fails for a key.
 
-    A settled run has a line only if the verdict turned.
+    :param at: when that was (monotonic seconds).
+    :param changes: how many changes of the reason it has written since the last other line.
     """
-    if isinstance(event, NoVerdict):
-        return partial(_no_verdict, event)
-    if isinstance(event, EndedLate):
-        return partial(_ended_late, event)
-    return None if event.verdict is (event.before or Status.OK) else partial(_turned, event)
+
+    status: Status
+    reason: str
+    at: float
+    changes: int = 0
 
 
-def _turned(event: Settled) -> None:
-    outcome = event.outcome
-    cause = outcome.cause
-    reason = outcome.result.message or "the probe says so"
-    if cause is not None:
-        reason = f"it raised {outcome.text}; {outcome.advice}"
-    subject = _subject(event.probe, event.organization_id)
-    level, word = _LEVELS[event.verdict], event.verdict.value
-    logger.log(level, "probe %s is %s: %s", subject, word, reason, exc_info=cause)
+class Log:
+    """Gives the call that writes an event's line, or ``None`` if the event has none.
+
+    A settled run has a line if the verdict turned, if the reason of a failing one changed, or
+    if the last line about a failing one is too long ago.
+
+    There is no lock, since a forked child might inherit it locked. The runs of a probe for a
+    key are settled one after the other, so that no two threads meet at an item of the
+    dictionary, and the interpreter makes each step on the whole dictionary at once.
+
+    :param open_context: opens the app context in which a line is written.
+    :param probes: how many probes there are. The log remembers what it said of failures, at
+        most one of each probe for ``max_organizations`` keys. Beyond that, it forgets the
+        failure that was not settled for longest, and says it anew when it hears of it again.
+    """
+
+    def __init__(
+        self,
+        open_context: Callable[[], AbstractContextManager[object]],
+        settings: Settings,
+        probes: int,
+    ) -> None:
+        self._open_context = open_context
+        self._reminder = settings.log_reminder
+        self._bound = settings.max_organizations * probes
+        self._said: OrderedDict[tuple[str, str | None], Said] = OrderedDict()
+
+    def __call__(self, event: Event) -> Callable[[], object] | None:
+        """Take an event. The call needs a thread that may block, and an empty context."""
+        if isinstance(event, Settled):
+            line = self._settled(event)
+        elif isinstance(event, NoVerdict):
+            line = lines.no_verdict(event)
+        else:
+            line = lines.ended_late(event)
+        return None if line is None else partial(self._write, line)
+
+    def _write(self, line: Line) -> None:
+        is_written = False
+        # Whatever the host's context raises as it opens or is torn down, there is one line.
+        with suppress(BaseException), self._open_context():
+            is_written = True
+            _emit(line)
+        if not is_written:
+            _emit(line)
+
+    def _settled(self, event: Settled) -> Line | None:
+        key = event.probe, event.organization_id
+        said = self._said.pop(key, None)
+        # The results of an organization may have had to make room for others. What was said of
+        # it still has its recovery, and is not said again.
+        before = event.before if said is None else said.status
+        if event.verdict is Status.OK:
+            if before is None or before is Status.OK:
+                return None
+            return lines.ok_again(event, before)
+        line, self._said[key] = self._failing(event, before, said)
+        if len(self._said) > self._bound:
+            with suppress(KeyError):  # other threads may have made room as well
+                self._said.popitem(last=False)
+        return line
+
+    def _failing(
+        self, event: Settled, before: Status | None, said: Said | None
+    ) -> tuple[Line | None, Said]:
+        """Give the line, if there is one, and what is said from now on."""
+        reason = lines.reason_of(event)
+        says = Said(event.verdict, reason, event.at)
+        if before is not event.verdict:
+            return lines.turned(event, before, reason), says
+        if said is None:
+            return lines.reminder(event, reason), says
+        if event.outcome.result.status is not event.verdict:
+            reason = said.reason  # a threshold keeps the verdict, and with it the reason
+        is_due = event.at - said.at >= (self._reminder or PERIOD)
+        if is_due and self._reminder:
+            return lines.reminder(event, reason), says._replace(reason=reason)
+        changes = 0 if is_due else said.changes + 1
+        if reason == said.reason or changes > CHANGES:
+            return None, said
+        return lines.changed(event, reason), says._replace(changes=changes)
 
 
-def _ended_late(event: EndedLate) -> None:
-    logger.warning(
-        "a run of probe %s raised an exception after its verdict: %s: %s",
-        _subject(event.probe, event.organization_id),
-        type(event.cause).__name__,
-        text_of(event.cause),
-        exc_info=event.cause,
-    )
-
-
-def _no_verdict(event: NoVerdict) -> None:
-    subject = _subject(event.probe, event.organization_id)
-    logger.warning("probe %s counts as unavailable: %s", subject, event.reason)
-
-
-def _subject(probe: str, organization_id: str | None) -> str:
-    if organization_id is None:
-        return repr(probe)
-    return f"{probe!r} of organization {organization_id!r}"
+def _emit(line: Line) -> None:
+    """Write a line. If a filter or handler raises, report that in the way of ``logging``."""
+    try:
+        logger.log(line.level, line.text, *line.values, exc_info=line.cause, extra=line.facts)
+    except BaseException:  # noqa: BLE001 - a filter or a handler may raise anything
+        record = logging.LogRecord(
+            logger.name, line.level, __file__, 0, line.text, line.values, None
+        )
+        logging.NullHandler().handleError(record)

@@ -81,6 +81,8 @@ class Settings:
     slots: int = _key(checks.whole, 256, least=1)
     #: How many organizations have their results kept in each process.
     max_organizations: int = _key(checks.whole, 10_000, least=1)
+    #: While a probe fails, the log repeats it once it has been silent for so long. 0: never.
+    log_reminder: float = _key(checks.seconds, 3600.0, zero=True)
 
     @classmethod
     def from_config(cls, config: Mapping[str, t.Any]) -> Settings:

@@ -20,7 +20,7 @@ from flask_connector_health.engine import threads
 from flask_connector_health.engine.environment import Environment
 from flask_connector_health.engine.events import Listener
 from flask_connector_health.engine.monitor import Monitor
-from flask_connector_health.log import line_of
+from flask_connector_health.log import Log
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
@@ -160,11 +160,13 @@ def make_monitor(clock: Clock) -> Iterator[MakeMonitor]:
         **settings: t.Any,
     ) -> Monitor:
         changes = {f"CONNECTOR_HEALTH_{key}": value for key, value in settings.items()}
+        config = {**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}
+        made = Settings.from_config(config)
         return Monitor(
-            Settings.from_config({**CONFIG, "CONNECTOR_HEALTH_DEADLINE": 0.05, **changes}),
+            made,
             probes,
             Environment(open_context, clock, jitter),
-            [line_of, *listeners],
+            [Log(open_context, made, len(probes)), *listeners],
         )
 
     yield make

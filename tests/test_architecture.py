@@ -41,8 +41,9 @@ LAYERS = {
     "engine.scope": 7,
     "engine.process": 8,
     "engine.monitor": 9,
-    "log": 10,
-    "servers": 11,
+    "lines": 10,
+    "log": 11,
+    "servers": 12,
     "schemas": 10,
     "auth": 10,
     "mounting": 10,
@@ -112,6 +113,7 @@ TESTED_WITH = {
     "probes.policy": "web/test_probes",
     "probes.spec": "web/test_probes",
     "engine": "test_architecture",
+    "lines": "web/test_log",
     "schemas": "web/test_contract",
 }
 

@@ -128,6 +128,7 @@ Each rule is followed by the tests that were red without it.
     ``engine/test_threads.py::test_no_thread_begins_in_the_context_of_who_needs_it``
     ``engine/test_events.py::test_a_listener_hears_in_an_empty_context``
     ``engine/test_background.py::test_a_call_sees_no_context_but_its_own``
+    ``servers/test_processes.py::test_without_a_thread_the_log_says_so_and_shows_no_request``
 15. Tasks and coroutines of a probe are asyncio's own, so that libraries see what they expect.
     ``engine/test_coroutines.py::test_tasks_and_coroutines_are_what_asyncio_made``
 16. If an exception interrupts a request's thread at any line, the next request or the next look

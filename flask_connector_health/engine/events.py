@@ -94,4 +94,7 @@ class Announcer:
 
     def _do(self, call: Call) -> None:
         if not self._background.do(call):
-            self._background.work()  # the system has no thread, and nothing may be lost
+            # The system has no thread, and the log must not be silent about just that. So this
+            # thread makes the call. If the log blocks, so does this thread: that of a run as it
+            # is settled, and that of a request at most once a minute for each probe.
+            self._background.work()

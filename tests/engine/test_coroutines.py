@@ -484,7 +484,8 @@ def test_without_a_loop_a_probe_is_not_run(
 
     text = "its event loop cannot be made or run (OSError: [Errno 24] Too many open files)"
     assert refused.message.startswith(text)
-    eventually(lambda: f"probe 'drive' counts as unavailable: {text}" in caplog.text)
+    line = f"probe 'drive' has no verdict, so the service is answered as unavailable: {text}"
+    eventually(lambda: line in caplog.text)
     assert runs == []
     assert monitor.report().available
 
@@ -731,8 +732,8 @@ def test_a_run_is_not_failed_for_a_thread_that_the_system_refuses(
     assert refused.message.startswith(
         "the system has no thread for this probe; raise the limits"
     )
-    eventually(lambda: "probe 'drive' counts as unavailable" in caplog.text)
-    assert "probe 'drive' is unavailable" not in caplog.text
+    eventually(lambda: "probe 'drive' has no verdict" in caplog.text)
+    assert "probe 'drive' fails" not in caplog.text
 
 
 def test_a_run_that_does_without_the_thread_that_it_was_refused_has_its_verdict(

@@ -35,7 +35,7 @@ def test_a_hung_run_is_failed_at_its_timeout(
 
     text = "no answer within its timeout of 5 s; give the client that it uses a shorter"
     assert result_of(monitor.report()).message.startswith(text)
-    line = f"probe 'drive' is unavailable: {text}"
+    line = f"probe 'drive' fails, so the service is unavailable: {text}"
     eventually(lambda: line in caplog.text)
 
 

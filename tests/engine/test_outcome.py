@@ -111,7 +111,8 @@ def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
     assert result_of(lambda: answer).status is Status.UNAVAILABLE
     eventually(lambda: caplog.records)
     assert [record.getMessage() for record in caplog.records] == [
-        f"probe 'drive' is unavailable: it returned {type(answer).__name__};"
+        "probe 'drive' fails, so the service is unavailable:"
+        f" it returned {type(answer).__name__};"
         " return True, False, a Status or a ProbeResult"
     ]
 
@@ -208,7 +209,8 @@ def test_any_other_exception_fails_and_goes_to_the_log_alone(
     eventually(lambda: caplog.messages)
     [line] = caplog.messages
     assert line == (
-        f"probe 'drive' is unavailable: it raised {type(error).__name__}: s3cret;"
+        "probe 'drive' fails, so the service is unavailable:"
+        f" it raised {type(error).__name__}: s3cret;"
         " mend the probe, or let it raise ProbeFailed if this failure is its answer"
     )
     assert "Traceback" in caplog.text

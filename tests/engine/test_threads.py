@@ -232,7 +232,8 @@ def test_a_thread_that_the_system_refuses_is_named_in_the_result_and_the_log(
     assert result_of(report).message.startswith(
         "the system has no thread for this probe; raise the"
     )
-    assert "probe 'drive' counts as unavailable: the system has no thread" in caplog.text
+    line = "probe 'drive' has no verdict, so the service is answered as unavailable: the system"
+    assert line in caplog.text
     clock.advance(1.0)
     eventually(lambda: monitor.report().status is Status.OK)
 

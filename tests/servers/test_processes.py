@@ -15,9 +15,9 @@ import asyncio, contextlib, logging, os, signal, sys, threading, time, warnings
 logging.disable()
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
-from flask_connector_health.engine.environment import Environment
+from flask_connector_health.engine.environment import Clock, Environment
 from flask_connector_health.engine.monitor import Monitor
-from flask_connector_health.log import line_of
+from flask_connector_health.log import Log
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
@@ -37,7 +37,8 @@ def make(*probes, **changes):
         "AUTHORIZE": lambda principal, organization_id: True, **changes,
     }
     settings = Settings.from_config({f"CONNECTOR_HEALTH_{k}": v for k, v in config.items()})
-    return Monitor(settings, probes, Environment(contextlib.nullcontext), [line_of])
+    return Monitor(settings, probes, Environment(contextlib.nullcontext),
+                   [Log(contextlib.nullcontext, settings, len(probes))])
 
 def usual(**changes):
     return make(
@@ -152,6 +153,28 @@ def test_a_child_with_the_number_of_a_process_that_has_ended_answers() -> None:
     """)
 
     assert printed == "0"
+
+
+def test_a_child_tells_the_recovery_from_what_its_parent_told() -> None:
+    printed = run("""
+        logging.disable(logging.NOTSET)
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        answers = [False, True]
+        monitor = make(Probe(name="drive", call=lambda: answers.pop(0)), TTL=0)
+
+        def tell():
+            monitor.report()
+            told = threading.Event()
+            monitor._current()._announcer._background.do(told.set)
+            return told.wait(10)
+
+        tell()
+        assert in_child(tell) == 0
+    """)
+
+    failure, recovery = printed.splitlines()
+    assert failure.startswith("probe 'drive' fails")
+    assert recovery.startswith("probe 'drive' is ok again after ")
 
 
 def test_a_childs_verdicts_stay_its_own() -> None:
@@ -306,5 +329,64 @@ def test_a_run_that_the_exit_leaves_without_a_thread_is_no_alarm() -> None:
         monitor.report()
     """)
 
-    assert "probe 'down' is unavailable" in printed
-    assert "probe 'late' is unavailable" not in printed
+    assert "probe 'down' fails" in printed
+    assert "probe 'late' fails" not in printed
+
+
+def test_without_a_thread_the_log_says_so_and_shows_no_request() -> None:
+    """The system's limit is reached for real, and the caller's own thread writes the line."""
+    printed = run("""
+        import contextvars, resource
+        from flask import Flask, current_app, g, has_request_context
+        from flask_connector_health import ConnectorHealth
+
+        skew, tenant = [0.0], contextvars.ContextVar("tenant", default="nobody")
+        Clock.now = staticmethod(lambda: time.monotonic() + skew[0])
+        logging.disable(logging.NOTSET)
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                assert threading.current_thread() is threading.main_thread()
+                seen = tenant.get(), has_request_context(), "user" in g, current_app.name
+                print(*seen, record.levelname, record.getMessage(), sep="|")
+
+        logging.getLogger().addHandler(Handler())
+        app = Flask("host")
+
+        @app.before_request
+        def log_in():
+            g.user = "ann"
+            tenant.set("a request's")
+
+        app.config.from_mapping(
+            CONNECTOR_HEALTH_AVAILABILITY=lambda: True, CONNECTOR_HEALTH_DEADLINE=0.2,
+            CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
+            CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: True,
+        )
+        health = ConnectorHealth()
+        health.add_probe(drive, name="drive", critical=False)
+        app.register_blueprint(health)
+        client = app.test_client()
+        client.get("/nowhere")  # imports what a user without rights may not read
+
+        if os.getuid() == 0:
+            os.setuid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        for seconds in (0.0, 0.0, 58.0, 61.0):
+            skew[0] += seconds
+            began = time.monotonic()
+            response = client.get("/v1/knowledge/connectors/health")
+            print(response.status_code, time.monotonic() - began < 0.7)
+        assert RUNS == []
+    """)
+
+    cause = "the system has no thread for this probe; raise the limits of the process"
+    lines = [
+        f"nobody|False|False|host|WARNING|probe {text}: {cause}"
+        for text in (
+            "'availability' has no verdict, so the service is answered as unavailable",
+            "'drive' has no verdict, so the service is answered as degraded",
+        )
+    ]
+    answer = "503 True"
+    assert printed.splitlines() == [*lines, answer, answer, answer, *lines, answer]

@@ -65,6 +65,7 @@ def test_the_defaults() -> None:
         "recovery_threshold": 1,
         "slots": 256,
         "max_organizations": 10_000,
+        "log_reminder": 3600.0,
     }
 
 
@@ -88,6 +89,7 @@ def test_the_defaults() -> None:
         ("TIMEOUT", 0.001),
         ("SLOTS", 1),
         ("MAX_ORGANIZATIONS", 1),
+        ("LOG_REMINDER", 0),
     ],
 )
 def test_a_usable_value_is_taken(key: str, value: object) -> None:
