@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import typing as t
+import warnings
 from collections.abc import Iterator
 
 import pytest
-import sentry_sdk
-from sentry_sdk.envelope import Envelope
-from sentry_sdk.integrations.flask import FlaskIntegration
-from sentry_sdk.transport import Transport
 
 from flask_connector_health import ConnectorHealth
 from tests.clockwork import engine_threads, eventually
 from tests.conftest import OK, PUBLIC, MakeApp
 
 from .answers import ask, assert_envelope, broken
+
+with warnings.catch_warnings(action="ignore"):  # it imports eventlet, which is deprecated
+    import sentry_sdk
+    from sentry_sdk.envelope import Envelope
+    from sentry_sdk.integrations.flask import FlaskIntegration
+    from sentry_sdk.transport import Transport
 
 pytestmark = pytest.mark.stacks
 

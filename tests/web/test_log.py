@@ -28,8 +28,8 @@ from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome
 from flask_connector_health.lines import Facts, duration
 from flask_connector_health.log import Log
-from flask_connector_health.model import UNKNOWN
-from flask_connector_health.probes.spec import Probe, ProbeOptions, Scope
+from flask_connector_health.model import UNKNOWN, Scope
+from flask_connector_health.probes.spec import Probe, ProbeOptions
 from flask_connector_health.settings import Settings
 from tests.clockwork import (
     PATIENCE,
