@@ -6,9 +6,9 @@ import asyncio
 import os
 import time
 
-from flask import Flask, current_app
+from flask import Flask
 
-from flask_connector_health import ConnectorHealth
+from flask_connector_health import ConnectorHealth, get_monitor
 
 from .config import CONFIG
 from .timed import timed
@@ -58,8 +58,7 @@ def create_app() -> Flask:
 
 
 def reasons(name: str) -> dict[str, str]:
-    results = current_app.extensions["connector_health"][name].report().results
-    return {probe: result.message for probe, result in results.items()}
+    return {result.name: result.message for result in get_monitor(name=name).report().results}
 
 
 def used() -> dict[str, float]:
