@@ -26,8 +26,14 @@ _CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
 _PLAIN = frozenset({bool, str, int, dict, type(None)})
 
 
+def _error_code(auth: t.Any) -> object:
+    """Give the code of the function that answers an object's 401, under its decorator."""
+    handler = getattr(auth.auth_error_callback, "__wrapped__", None)
+    return getattr(handler, "__code__", None)
+
+
 # What flask-httpauth answers if the host has set no error handler.
-_DEFAULT_ERROR = HTTPAuth().auth_error_callback.__wrapped__.__code__
+_DEFAULT_ERROR = _error_code(HTTPAuth())
 
 
 class _Granted(t.NamedTuple):
@@ -147,9 +153,8 @@ def _refused(part: t.Any, answer: t.Any) -> Refused:
 
     It is looked for at each request, since the decorator may run after the registration.
     """
-    handler = getattr(part.auth_error_callback, "__wrapped__", None)
     response = make_response(answer)
-    if getattr(handler, "__code__", None) is _DEFAULT_ERROR:
+    if _error_code(part) is _DEFAULT_ERROR:
         return Refused(*response.headers.getlist("WWW-Authenticate"))
     response.headers.setdefault("Cache-Control", "no-store")
     return Refused(response=response)

@@ -15,9 +15,9 @@ from .auth import Guard
 from .engine.environment import Environment
 from .engine.monitor import Monitor
 from .errors import ConfigurationError
-from .fast_path import lay
-from .log import Log, logger
-from .mounting import host_of
+from .fast_path import answer_ahead
+from .log import Log, warn
+from .mounting import check_mounting
 from .probes.spec import (
     AVAILABILITY,
     Probe,
@@ -29,7 +29,7 @@ from .probes.spec import (
     name_of,
 )
 from .responses import PUBLIC, internal_server_error, prebuilt
-from .settings import Settings, ours
+from .settings import Settings, own_keys
 from .views import ORGANIZATION_RULE, SERVICE_RULE, make_organization, make_service
 
 F = t.TypeVar("F", bound=ProbeCall)
@@ -149,10 +149,11 @@ class ConnectorHealth(Blueprint):
         self._probes.add(Probe(name=t.cast(str, found), call=call, **options))
 
     def _set_up(self, state: BlueprintSetupState) -> None:
-        app, host = t.cast(Flask, state.app), host_of(state)
+        app = t.cast(Flask, state.app)
+        check_mounting(state)
         settings = Settings.from_config(app.config)
         probes = [*_availability(settings), *self._probes]
-        servers.check(probes)
+        servers.check(probes, app.app_context)
         monitor = Monitor(
             settings,
             probes,
@@ -166,13 +167,14 @@ class ConnectorHealth(Blueprint):
         }
         for rule, view in views.items():
             # Slashes must never cause a redirect, which some health checks take for healthy.
-            options = {"strict_slashes": False, "merge_slashes": False, "host": host}
-            state.add_url_rule(rule, view.__name__, view, **options)
+            options = {"strict_slashes": False, "merge_slashes": False}
+            host = state.options.get("host")
+            state.add_url_rule(rule, view.__name__, view, host=host, **options)
         if settings.fast_path:
-            lay(state, monitor, prebuilt(settings, PUBLIC))
+            answer_ahead(state, monitor, prebuilt(settings, PUBLIC))
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault(_EXTENSION, {})[name] = monitor
-        app.extensions[_CONFIG] = ours(app.config)
+        app.extensions[_CONFIG] = own_keys(app.config)
         self._probes.seal()
 
 
@@ -210,13 +212,14 @@ def _availability(settings: Settings) -> list[Probe]:
 
 def _warn_of_changes(app: Flask) -> None:
     """Warn of keys that were changed since the app's last registration, once for each app."""
-    before, now, missing = app.extensions[_CONFIG], ours(app.config), object()
+    before, now, missing = app.extensions[_CONFIG], own_keys(app.config), object()
     app.extensions[_CONFIG] = now
     changed = [
         key for key in {**before, **now} if before.get(key, missing) != now.get(key, missing)
     ]
     if changed:
-        logger.warning(
+        warn(
+            app.app_context,
             "%s changed after the blueprint was registered, which has no effect; set"
             " configuration before app.register_blueprint(health)",
             " and ".join(changed),

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-def lay(
+def answer_ahead(
     state: BlueprintSetupState, monitor: Monitor, answers: Mapping[Status, Prebuilt]
 ) -> None:
     """Answer GET and HEAD of the public route in front of everything that the app does.

@@ -10,11 +10,6 @@ from .engine.events import EndedLate, Event, NoVerdict, Settled
 from .engine.outcome import named
 from .model import Status, weigh
 
-_FAILS = "probe %s %s, so the %s is %s%s: %s"
-_OK_AGAIN = "probe %s is ok again%s"
-_NO_VERDICT = "probe %s has no verdict, so the %s is answered as %s: %s"
-_ENDED_LATE = "a run of probe %s raised an exception after its verdict: %s"
-
 
 class Facts(t.TypedDict):
     """The attributes that each record has in addition to those of ``logging``.
@@ -23,7 +18,9 @@ class Facts(t.TypedDict):
     :param status: the verdict's status, or ``None`` if the line is about no verdict.
     :param previous_status: the status before the run, or ``None`` if there was none. While a
         probe still fails in the same way, it is the same.
-    :param duration: for how many seconds the previous status had held, or ``None``.
+    :param duration: for how many seconds the previous status had held, or ``None`` if there was
+        none. If the probe still fails in the same way, or is ok again: for how many seconds it
+        has failed.
     :param reason: why the probe fails or has no verdict, or ``None`` if it is ok.
     """
 
@@ -37,12 +34,16 @@ class Facts(t.TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the log, with the values for its text."""
+    """A line of the log.
+
+    :param text: with ``%s`` for each value. It is the same for all organizations, durations and
+        reasons, so that tools which group lines by it have a group for each probe and effect.
+    """
 
     level: int
     text: str
     values: tuple[str, ...]
-    facts: Facts
+    facts: Facts | None = None
     cause: BaseException | None = None
 
 
@@ -71,69 +72,101 @@ def reason_of(event: Settled) -> str:
     return outcome.result.message or "the probe says so"
 
 
-def turned(event: Settled, before: Status | None, reason: str) -> Line:
-    """Say that a probe fails, or that it fails in another way than before."""
-    cause, held = event.outcome.cause, event.held
+def turned(event: Settled, before: Status | None, reason: str, failing: float) -> Line:
+    """Say that a probe fails, or that it fails in another way than before.
+
+    :param failing: for how many seconds it has failed.
+    """
+    facts, held = _facts_of(event, before, reason, event.held), event.held
     if before is None or before is Status.OK or held is None:
-        return _failing(event, before, reason, cause)
+        return _failing(event, facts, event.outcome.cause)
     former = weigh(before, critical=event.critical)
     if former is weigh(event.verdict, critical=event.critical):
-        return _failing(event, before, reason, cause, how=f"still fails{_after(held)}")
-    was = f" (it was {former.value} for {duration(held)})"
-    return _failing(event, before, reason, cause, was=was)
+        return _failing(event, facts, event.outcome.cause, still=failing)
+    return _failing(event, facts, event.outcome.cause, was=(former, held))
 
 
-def changed(event: Settled, reason: str) -> Line:
+def changed(event: Settled, reason: str, failing: float) -> Line:
     """Say that a probe fails for another reason."""
-    return _failing(event, event.verdict, reason, event.outcome.cause, how="still fails")
+    facts = _facts_of(event, event.verdict, reason, failing)
+    return _failing(event, facts, event.outcome.cause, still=failing)
 
 
-def reminder(event: Settled, reason: str) -> Line:
+def reminder(event: Settled, reason: str, failing: float) -> Line:
     """Say that a probe fails as it did before."""
-    return _failing(event, event.verdict, reason, None, how=f"still fails{_after(event.held)}")
+    facts = _facts_of(event, event.verdict, reason, failing)
+    return _failing(event, facts, None, still=failing)
 
 
-def ok_again(event: Settled, before: Status) -> Line:
+def ok_again(event: Settled, before: Status, failing: float) -> Line:
     """Say that a probe that has failed is ok.
 
     This is a warning as well: an app that configures no logging shows nothing less.
     """
-    values = (_subject(event), _after(event.held))
-    return Line(logging.WARNING, _OK_AGAIN, values, _facts_of(event, before, None))
+    text, values = _about(event, "is ok again after %s", duration(failing))
+    return Line(logging.WARNING, text, values, _facts_of(event, before, None, failing))
 
 
 def no_verdict(event: NoVerdict) -> Line:
     """Say what the answer is without a verdict."""
     effect = weigh(Status.UNAVAILABLE, critical=event.critical)
-    values = (_subject(event), _scope(event), effect.value, event.reason)
-    return Line(logging.WARNING, _NO_VERDICT, values, _facts(event, reason=event.reason))
+    words = f"has no verdict, so the {_scope(event)} is answered as {effect}: %s"
+    text, values = _about(event, words, event.reason)
+    return Line(logging.WARNING, text, values, _facts(event, reason=event.reason))
 
 
 def ended_late(event: EndedLate) -> Line:
     """Say what a run raised after its verdict."""
-    text = named(event.cause)
-    facts = _facts(event, reason=f"it raised {text}")
-    return Line(logging.WARNING, _ENDED_LATE, (_subject(event), text), facts, event.cause)
+    named_cause = named(event.cause)
+    text, values = _about(event, "raised an exception after its verdict: %s", named_cause)
+    facts = _facts(event, reason=f"it raised {named_cause}")
+    return Line(logging.WARNING, f"a run of {text}", values, facts, event.cause)
 
 
 def _failing(
     event: Settled,
-    before: Status | None,
-    reason: str,
+    facts: Facts,
     cause: BaseException | None,
-    how: str = "fails",
-    was: str = "",
+    *,
+    still: float | None = None,
+    was: tuple[Status, float] | None = None,
 ) -> Line:
+    """Make the line of a failure.
+
+    :param still: for how many seconds the probe has failed already, with the same effect.
+    :param was: the former effect, and for how many seconds that held.
+    """
     effect = weigh(event.verdict, critical=event.critical)
+    values, fails, former = [str(facts["reason"])], "fails", ""
+    if cause is not None:
+        values[0] += f"; {event.outcome.advice}"
+    if still is not None:
+        fails = "still fails after %s"
+        values.insert(0, duration(still))
+    if was is not None:
+        former = f" (it was {was[0]} for %s)"
+        values.insert(0, duration(was[1]))
+    words = f"{fails}, so the {_scope(event)} is {effect}{former}: %s"
     level = logging.WARNING if effect.available else logging.ERROR
-    words = reason if cause is None else f"{reason}; {event.outcome.advice}"
-    values = (_subject(event), how, _scope(event), effect.value, was, words)
-    return Line(level, _FAILS, values, _facts_of(event, before, reason), cause)
+    return Line(level, *_about(event, words, *values), facts, cause)
 
 
-def _facts_of(event: Settled, before: Status | None, reason: str | None) -> Facts:
+def _about(event: Event, words: str, *values: str) -> tuple[str, tuple[str, ...]]:
+    """Put the probe and the organization before words and their values.
+
+    The name of a probe has no ``%`` in it.
+    """
+    if event.organization_id is None:
+        return f"probe {event.probe!r} {words}", values
+    text = f"probe {event.probe!r} of organization %r {words}"
+    return text, (event.organization_id, *values)
+
+
+def _facts_of(
+    event: Settled, before: Status | None, reason: str | None, held: float | None
+) -> Facts:
     facts = _facts(event, reason)
-    facts["status"], facts["duration"] = event.verdict.value, event.held
+    facts["status"], facts["duration"] = event.verdict.value, held
     facts["previous_status"] = None if before is None else before.value
     return facts
 
@@ -149,15 +182,5 @@ def _facts(event: Event, reason: str | None) -> Facts:
     )
 
 
-def _subject(event: Event) -> str:
-    if event.organization_id is None:
-        return repr(event.probe)
-    return f"{event.probe!r} of organization {event.organization_id!r}"
-
-
 def _scope(event: Event) -> str:
     return "service" if event.organization_id is None else "organization"
-
-
-def _after(held: float | None) -> str:
-    return "" if held is None else f" after {duration(held)}"

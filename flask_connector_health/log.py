@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import typing as t
 from collections import OrderedDict
@@ -17,23 +18,27 @@ from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
+OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
+
 # How many changes of a reason are written between two reminders. A reason with a number in it
 # may change with each run.
-CHANGES = 10
+MOST_CHANGES = 10
 
-# Seconds in place of the time between two reminders, if there are none.
-PERIOD = 3600.0
+# Seconds after which changes of a reason are written again if there are no reminders.
+RENEWAL = 3600.0
 
 
 class Said(t.NamedTuple):
     """What the log said last of a probe that fails for a key.
 
-    :param at: when that was (monotonic seconds).
+    :param since: since when the probe has failed (monotonic seconds).
+    :param at: when that was said.
     :param changes: how many changes of the reason it has written since the last other line.
     """
 
     status: Status
     reason: str
+    since: float
     at: float
     changes: int = 0
 
@@ -56,7 +61,7 @@ class Log:
 
     def __init__(
         self,
-        open_context: Callable[[], AbstractContextManager[object]],
+        open_context: OpenContext,
         settings: Settings,
         probes: int,
     ) -> None:
@@ -73,16 +78,7 @@ class Log:
             line = lines.no_verdict(event)
         else:
             line = lines.ended_late(event)
-        return None if line is None else partial(self._write, line)
-
-    def _write(self, line: Line) -> None:
-        is_written = False
-        # Whatever the host's context raises as it opens or is torn down, there is one line.
-        with suppress(BaseException), self._open_context():
-            is_written = True
-            _emit(line)
-        if not is_written:
-            _emit(line)
+        return None if line is None else partial(_write, line, self._open_context)
 
     def _settled(self, event: Settled) -> Line | None:
         key = event.probe, event.organization_id
@@ -93,7 +89,7 @@ class Log:
         if event.verdict is Status.OK:
             if before is None or before is Status.OK:
                 return None
-            return lines.ok_again(event, before)
+            return lines.ok_again(event, before, event.at - _failing_since(event, said))
         line, self._said[key] = self._failing(event, before, said)
         if len(self._said) > self._bound:
             with suppress(KeyError):  # other threads may have made room as well
@@ -104,29 +100,63 @@ class Log:
         self, event: Settled, before: Status | None, said: Said | None
     ) -> tuple[Line | None, Said]:
         """Give the line, if there is one, and what is said from now on."""
-        reason = lines.reason_of(event)
-        says = Said(event.verdict, reason, event.at)
+        reason, since = lines.reason_of(event), _failing_since(event, said)
+        says, failing = Said(event.verdict, reason, since, event.at), event.at - since
         if before is not event.verdict:
-            return lines.turned(event, before, reason), says
+            return lines.turned(event, before, reason, failing), says
         if said is None:
-            return lines.reminder(event, reason), says
+            return lines.reminder(event, reason, failing), says
         if event.outcome.result.status is not event.verdict:
             reason = said.reason  # a threshold keeps the verdict, and with it the reason
-        is_due = event.at - said.at >= (self._reminder or PERIOD)
+        is_due = event.at - said.at >= (self._reminder or RENEWAL)
         if is_due and self._reminder:
-            return lines.reminder(event, reason), says._replace(reason=reason)
+            return lines.reminder(event, reason, failing), says._replace(reason=reason)
         changes = 0 if is_due else said.changes + 1
-        if reason == said.reason or changes > CHANGES:
+        if reason == said.reason or changes > MOST_CHANGES:
             return None, said
-        return lines.changed(event, reason), says._replace(changes=changes)
+        return lines.changed(event, reason, failing), says._replace(changes=changes)
+
+
+def warn(open_context: OpenContext, text: str, *values: str) -> None:
+    """Write a warning about the configuration, as the lines about probes are written.
+
+    :param text: with ``%s`` for each value.
+    """
+    contextvars.Context().run(_write, Line(logging.WARNING, text, values), open_context)
+
+
+def _failing_since(event: Settled, said: Said | None) -> float:
+    if said is not None:
+        return said.since
+    if event.before is None or event.before is Status.OK or event.held is None:
+        return event.at
+    return event.at - event.held
+
+
+def _write(line: Line, open_context: OpenContext) -> None:
+    is_written = False
+    # Whatever the host's context raises as it opens or is torn down, there is one line.
+    with suppress(BaseException), open_context():
+        is_written = True
+        _emit(line)
+    if not is_written:
+        _emit(line)
 
 
 def _emit(line: Line) -> None:
     """Write a line. If a filter or handler raises, report that in the way of ``logging``."""
+    if not logger.isEnabledFor(line.level):
+        return
+    error = line.cause
+    cause = None if error is None else (type(error), error, error.__traceback__)
+    given: t.Any = (logger.name, line.level, __file__, 0, line.text, line.values, cause)
+    record = logging.LogRecord(*given)
     try:
-        logger.log(line.level, line.text, *line.values, exc_info=line.cause, extra=line.facts)
-    except BaseException:  # noqa: BLE001 - a filter or a handler may raise anything
-        record = logging.LogRecord(
-            logger.name, line.level, __file__, 0, line.text, line.values, None
-        )
+        record = logger.makeRecord(*given)
+        for name, value in (line.facts or {}).items():
+            # Where the host's own record factory sets such an attribute, that one stays.
+            # logging would refuse the whole line.
+            vars(record).setdefault(name, value)
+        logger.handle(record)
+    except BaseException:  # noqa: BLE001 - a factory, filter or handler may raise anything
         logging.NullHandler().handleError(record)

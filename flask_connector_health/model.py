@@ -183,7 +183,8 @@ def interpret(answer: object) -> ProbeResult:
         result = t.cast(ProbeResult, answer)
         return ProbeResult(result.status, result.message)  # a subclass may check nothing
     raise TypeError(
-        f"it returned {_kind(answer)}; return True, False, a Status or a ProbeResult"
+        f"it returned {_kind(answer)}; return True, False, 'ok', 'degraded', 'unavailable', a"
+        " Status or a ProbeResult"
     )
 
 

@@ -16,10 +16,11 @@ _OPTIONS = frozenset(
 )
 
 
-def host_of(state: BlueprintSetupState) -> str | None:
-    """Check the options of a registration, and give the host of the routes.
+def check_mounting(state: BlueprintSetupState) -> None:
+    """Check the options of a registration.
 
-    Flask ignores options that it does not know, and rules that can match no request.
+    Flask ignores options that it does not know, and says nothing of rules that can match no
+    request.
 
     :raises ConfigurationError: if an option does not exist or can have no effect, or if the
         app matches hosts and no host is given. The message has the remedy.
@@ -31,7 +32,7 @@ def host_of(state: BlueprintSetupState) -> str | None:
                 f"register_blueprint() has no option {option!r}; did you mean"
                 f" {nearest(option, _OPTIONS)}?"
             )
-    host: str | None = options.get("host")
+    host = options.get("host")
     if app.url_map.host_matching:
         _check_host(host, state.subdomain)
     elif host is not None:
@@ -46,7 +47,6 @@ def host_of(state: BlueprintSetupState) -> str | None:
             " Flask(..., subdomain_matching=True) and set SERVER_NAME before"
             " app.register_blueprint(health), or remove the option"
         )
-    return host
 
 
 def _check_host(host: object, subdomain: str | None) -> None:

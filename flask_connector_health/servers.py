@@ -8,13 +8,13 @@ import inspect
 from collections.abc import Iterable
 from contextlib import suppress
 
-from .engine.threads import are_green
+from .engine.threads import is_eventlet
 from .errors import ConfigurationError
-from .log import logger
+from .log import OpenContext, warn
 from .probes.spec import Probe
 
 
-def check(probes: Iterable[Probe]) -> None:
+def check(probes: Iterable[Probe], open_context: OpenContext) -> None:
     """Check that this process can run the probes, and warn of those that it cannot run.
 
     The warning goes to the log, where the failures of these probes will be as well.
@@ -28,8 +28,9 @@ def check(probes: Iterable[Probe]) -> None:
             " any other server, run the app in the main interpreter"
         )
     names = sorted({probe.name for probe in probes if _is_async(probe.call)})
-    if names and are_green():
-        logger.warning(
+    if names and is_eventlet():
+        warn(
+            open_context,
             "async probes fail under eventlet, which leaves no thread for their event loops:"
             " write %s sync, or serve the app with threads or gevent",
             ", ".join(map(repr, names)),

@@ -41,7 +41,7 @@ def _call(*parameters: str) -> Callable[[object], object]:
 class Settings:
     """The configuration, validated once at registration. Times are seconds (float)."""
 
-    #: ``(organization_id | None) -> bool | Status | ProbeResult``, or without an argument.
+    #: ``(organization_id | None) -> ProbeAnswer``, or without an argument.
     availability: Callable[..., t.Any] = _key(_availability)
     #: ``(principal, organization_id) -> bool``: who may see which organization.
     authorize: Callable[[t.Any, str], object] = _key(_call("principal", "organization_id"))
@@ -138,6 +138,6 @@ def _unknown(key: str, known: Mapping[str, object]) -> str:
     return f"{key} is not a setting of flask_connector_health; did you mean {nearest}?"
 
 
-def ours(config: Mapping[str, t.Any]) -> dict[str, t.Any]:
+def own_keys(config: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Copy the keys that have our prefix."""
     return {key: value for key, value in config.items() if key.startswith(PREFIX)}

@@ -18,7 +18,7 @@ from flask_connector_health.model import Status
 
 from .environment import leave_child_of, this_process
 from .outcome import ADVICE, Deliver, Outcome, answered, overdue, raised, text_of
-from .threads import NO_THREAD, Bell, NativeThreads, Threads, are_green, original
+from .threads import NO_THREAD, Bell, NativeThreads, Threads, is_eventlet, original
 
 # Calls that a run may have in threads at once. Others wait.
 CALLS = 8
@@ -55,7 +55,7 @@ def drive(
     :param deliver: is called early with the outcome, if tasks or threads of the run go on.
     :return: the outcome, a text that says why there is none, or ``None`` if it was delivered.
     """
-    if are_green():
+    if is_eventlet():
         _close(awaitable)
         return raised(ProbeFailed(_GREEN))
     to_its_end = _Drive(awaitable, timeout, pool).to_its_end

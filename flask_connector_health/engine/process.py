@@ -26,7 +26,7 @@ from .record import Entry, Keeper, Records, result_of
 from .runner import Runner
 from .scope import Scope, find_all
 from .slots import Slots
-from .threads import NativeThreads, Threads, is_patched
+from .threads import NativeThreads, Threads, is_gevent
 
 # Seconds between two announcements that the same probe has no verdict in time.
 LATE_REMINDER = 60.0
@@ -66,7 +66,7 @@ class Process:
         self._clock = environment.clock
         self._deadline = settings.deadline
         self._threads = Threads()
-        self._pool = NativeThreads() if is_patched() else self._threads
+        self._pool = NativeThreads() if is_gevent() else self._threads
         self._announcer = Announcer(listeners, Background("events", self._threads, CALLS))
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
         interval = max(shortest, SHORTEST_LOOK)

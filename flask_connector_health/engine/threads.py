@@ -29,14 +29,14 @@ def name_thread(name: str) -> None:
     threading.current_thread().name = f"connector-health {name}"
 
 
-def is_patched() -> bool:
+def is_gevent() -> bool:
     """Tell whether gevent has put greenlets in the place of threads."""
     # This imports nothing: an app whose threads gevent has patched has imported it before.
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def are_green() -> bool:
+def is_eventlet() -> bool:
     """Tell whether eventlet has put green threads in the place of threads."""
     patcher = sys.modules.get("eventlet.patcher")
     return patcher is not None and bool(patcher.is_monkey_patched("thread"))

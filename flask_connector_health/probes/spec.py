@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from flask_connector_health import checks
-from flask_connector_health.checks import nearest
 from flask_connector_health.errors import ConfigurationError
 from flask_connector_health.model import ProbeAnswer, Scope
 
@@ -116,7 +115,7 @@ def check_options(name: str, options: Iterable[str]) -> None:
         if option not in known:
             raise ConfigurationError(
                 f"probe {name!r}: {option} is not an option of a probe; did you mean"
-                f" {nearest(option, known)}?"
+                f" {checks.nearest(option, known)}?"
             )
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask
 
-from flask_connector_health import ConnectorHealth, Status
+from flask_connector_health import ConnectorHealth, Status, get_monitor
 
 from .measure import ask, in_new_process, p99, progress, resident
 from .scale import Scale
@@ -167,7 +167,7 @@ def _fill(app: Flask, numbers: Sequence[int]) -> None:
 
 
 def _report(app: Flask, numbers: Iterable[int]) -> None:
-    monitor = app.extensions["connector_health"]["connector_health"]
+    monitor = get_monitor(app)
     for number in numbers:
         tries = 0
         # On a busy machine a run may find no thread before the deadline.

@@ -14,7 +14,7 @@ import typing as t
 from collections.abc import Callable, Iterator
 
 import pytest
-from flask import current_app, g
+from flask import current_app, g, has_request_context
 
 from flask_connector_health import (
     ConnectorHealth,
@@ -163,6 +163,23 @@ def test_a_turn_from_bad_to_worse_tells_how_long_the_former_effect_held(story: S
     ]
 
 
+def test_an_outage_that_changes_its_form_is_as_long_as_all_of_them(story: Story) -> None:
+    story.begin(scope="service", critical=False)
+    story.run(degraded("slow"))
+
+    found = [
+        *story.run(failed("gone"), after=100.0),
+        *story.run(degraded("slow"), after=10.0),
+        *story.run(True, after=5.0),
+    ]
+
+    assert found == [
+        "probe 'google-drive' still fails after 1 min 40 s, so the service is degraded: gone",
+        "probe 'google-drive' still fails after 1 min 50 s, so the service is degraded: slow",
+        "probe 'google-drive' is ok again after 1 min 55 s",
+    ]
+
+
 def test_what_is_ok_is_told_only_after_a_failure(story: Story) -> None:
     assert story.run(True) == story.run(Status.OK, after=HOUR) == []
 
@@ -185,7 +202,9 @@ def test_no_line_of_a_probe_that_is_not_critical_says_unavailable(story: Story) 
     assert not [line for line in lines if "unavailable" in line]
     assert {record.levelname for records in found for record in records} == {"WARNING"}
     assert lines[0].endswith("fails, so the organization is degraded: the probe says so")
-    assert lines[2].endswith("still fails after 30 s, so the organization is degraded: gone")
+    assert lines[2].endswith(
+        "still fails after 1 min 0 s, so the organization is degraded: gone"
+    )
 
 
 def test_a_threshold_is_waited_for_before_anything_is_told(story: Story) -> None:
@@ -221,9 +240,9 @@ def test_a_verdict_between_the_results_has_a_reason_that_is_true(story: Story) -
 def test_a_new_reason_is_told_at_once(story: Story) -> None:
     story.run(degraded("disk full"))
 
-    assert story.run(degraded("password expired"), after=1.0) == [
-        "probe 'google-drive' of organization 'org_xyz789' still fails, so the organization is"
-        " degraded: password expired"
+    assert story.run(degraded("password expired"), after=185.0) == [
+        "probe 'google-drive' of organization 'org_xyz789' still fails after 3 min 5 s, so the"
+        " organization is degraded: password expired"
     ]
 
 
@@ -234,8 +253,8 @@ def test_an_exception_of_another_type_is_a_new_reason(story: Story) -> None:
     [record] = story.records(RuntimeError("boom"))
 
     assert record.getMessage().endswith(
-        "still fails, so the organization is unavailable: it raised RuntimeError: boom; mend"
-        " the probe, or let it raise ProbeFailed if this failure is its answer"
+        "still fails after 0 s, so the organization is unavailable: it raised RuntimeError:"
+        " boom; mend the probe, or let it raise ProbeFailed if this failure is its answer"
     )
     assert record.exc_info is not None
     assert record.exc_info[0] is RuntimeError
@@ -276,8 +295,8 @@ def test_without_reminders_a_new_reason_is_told_again_an_hour_later(story: Story
 
     assert story.run(degraded("disk full"), after=HOUR - 1.0) == []
     assert story.run(degraded("disk full"), after=1.0) == [
-        "probe 'google-drive' of organization 'org_xyz789' still fails, so the organization is"
-        " degraded: disk full"
+        "probe 'google-drive' of organization 'org_xyz789' still fails after 1 h 0 min, so the"
+        " organization is degraded: disk full"
     ]
 
 
@@ -370,7 +389,7 @@ def test_each_record_carries_its_facts(story: Story) -> None:
             *("google-drive", "org_xyz789", "unavailable", "degraded", 5.0),
             "it raised RuntimeError: boom",
         ),
-        ("google-drive", "org_xyz789", "ok", "unavailable", 492.0, None),
+        ("google-drive", "org_xyz789", "ok", "unavailable", 497.0, None),
         ("google-drive", "org_xyz789", "unavailable", "ok", 0.5, "the probe says so"),
     ]
 
@@ -453,6 +472,45 @@ def test_an_exception_after_the_verdict_has_its_traceback(
     assert record.exc_info[1] is error
 
 
+@pytest.fixture
+def factory() -> Iterator[None]:
+    """Have a host whose own record factory says of which organization a request is."""
+    former = logging.getLogRecordFactory()
+
+    def make(*args: t.Any, **kwargs: t.Any) -> logging.LogRecord:
+        record = former(*args, **kwargs)
+        record.organization = "the host's own"
+        return record
+
+    logging.setLogRecordFactory(make)
+    yield
+    logging.setLogRecordFactory(former)
+
+
+@pytest.mark.usefixtures("factory")
+def test_an_attribute_of_the_hosts_own_record_factory_stays(story: Story) -> None:
+    [record] = story.records(failed("gone"))
+
+    assert "so the organization is unavailable: gone" in record.getMessage()
+    assert vars(record)["organization"] == "the host's own"
+    assert vars(record)["probe"] == "google-drive"
+
+
+@pytest.mark.parametrize("scope", ["service", "organization"])
+def test_lines_that_differ_in_values_alone_have_one_text(story: Story, scope: Scope) -> None:
+    """Tools that group lines by their text have a group for each probe and effect."""
+    story.begin(scope=scope)
+    texts = []
+
+    for reason in ("50 % full", "90 % full"):
+        texts.append([record.msg for record in story.records(failed(reason))])
+        texts.append([record.msg for record in story.records(True, after=90.0)])
+
+    assert texts[:2] == texts[2:]
+    assert "'google-drive'" in texts[0][0]
+    assert "full" not in str(texts)
+
+
 # What it remembers
 
 
@@ -512,9 +570,9 @@ def test_a_failure_whose_result_made_room_for_others_is_not_told_again(
         f"probe 'drive' of organization 'org_a' {text}"
         for text in (
             "fails, so the organization is degraded: disk full",
-            "still fails, so the organization is degraded: no power",
+            "still fails after 0 s, so the organization is degraded: no power",
             "fails, so the organization is unavailable: gone",
-            "is ok again",
+            "is ok again after 0 s",
         )
     ]
 
@@ -526,7 +584,7 @@ def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
     script = """
         import threading
         from flask import Flask
-        from flask_connector_health import ConnectorHealth, ProbeDegraded
+        from flask_connector_health import ConnectorHealth, ProbeDegraded, get_monitor
 
         health, quota = ConnectorHealth(), [0.95, 0.5]
 
@@ -544,7 +602,7 @@ def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
             CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
         )
         app.register_blueprint(health)
-        monitor = app.extensions["connector_health"]["connector_health"]
+        monitor = get_monitor(app)
         for _ in range(2):
             app.test_client().get("/v1/knowledge/connectors/health")
         written = threading.Event()
@@ -593,6 +651,36 @@ def test_a_filter_that_reads_the_app_and_its_g_swallows_nothing(
         ("host", name, f"'{name}' fails, so the service is unavailable: gone")
         for name in ("drive", "notion")
     ]
+
+
+def test_a_warning_of_the_configuration_sees_the_app_and_no_request(
+    make_app: MakeApp, listening: Listening
+) -> None:
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append((current_app.name, has_request_context(), record.getMessage()))
+
+    seen: list[tuple[str, bool, str]] = []
+    listening(Noting())
+    app = make_app()
+    app.config["CONNECTOR_HEALTH_TTL"] = 0
+
+    app.test_client().get(PUBLIC)
+
+    [(name, is_in_request, line)] = seen
+    assert (name, is_in_request) == ("host", False)
+    assert line.startswith("CONNECTOR_HEALTH_TTL changed after")
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_warning_of_the_configuration_that_cannot_be_written_breaks_no_request(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app(FAST_PATH=True)
+    app.config["CONNECTOR_HEALTH_TTL"] = 0
+
+    assert app.test_client().get(PUBLIC).status_code == 200
+    assert capsys.readouterr().err.count("--- Logging error ---") == 1
 
 
 def test_two_apps_share_nothing_of_the_log(
@@ -665,8 +753,8 @@ def test_a_filter_that_raises_is_reported_as_logging_reports_handlers(
     reported = capsys.readouterr().err
     assert reported.count("--- Logging error ---") == 1
     assert "LookupError: no tenant" in reported
-    assert "Message: 'probe %s %s, so the %s is %s%s: %s'" in reported
-    assert "Arguments: (\"'drive'\", 'fails', 'service', 'unavailable'" in reported
+    assert "Message: \"probe 'drive' fails, so the service is unavailable: %s\"" in reported
+    assert "Arguments: ('the probe says so',)" in reported
 
 
 def test_a_filter_that_raises_is_not_reported_if_logging_is_told_so(
@@ -736,7 +824,7 @@ def blocked_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         blocked.set()
         release.wait(PATIENCE)
 
-    monkeypatch.setattr("flask_connector_health.log.logger.log", emit)
+    monkeypatch.setattr("flask_connector_health.log.logger.handle", emit)
     yield blocked
     release.set()
 
