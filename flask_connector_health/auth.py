@@ -156,6 +156,8 @@ def _refused(part: t.Any, answer: t.Any) -> Refused:
     response = make_response(answer)
     if _error_code(part) is _DEFAULT_ERROR:
         return Refused(*response.headers.getlist("WWW-Authenticate"))
+    if response.status_code < 300:  # a refusal must never read as a success
+        response.status_code = 401
     response.headers.setdefault("Cache-Control", "no-store")
     return Refused(response=response)
 

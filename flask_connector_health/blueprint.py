@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from flask import Blueprint, Flask, current_app
@@ -24,7 +25,6 @@ from .probes.spec import (
     ProbeCall,
     ProbeOptions,
     ProbeRegistry,
-    check_name,
     check_options,
     name_of,
 )
@@ -75,7 +75,7 @@ class ConnectorHealth(Blueprint):
         self.register_error_handler(InternalServerError, internal_server_error)
         self.record(self._set_up)
 
-    def init_app(self, app: Flask) -> t.NoReturn:
+    def init_app(self, *_: object, **__: object) -> t.NoReturn:
         """Refuse to set an app up: a blueprint is registered.
 
         :raises ConfigurationError: always.
@@ -143,10 +143,9 @@ class ConnectorHealth(Blueprint):
 
         :param name: by default the callable's own ``name`` attribute, else its ``__name__``.
         """
-        found = name_of(call) if name is None else name
-        check_name(found)
-        check_options(t.cast(str, found), options)
-        self._probes.add(Probe(name=t.cast(str, found), call=call, **options))
+        name = name_of(call) if name is None else name
+        check_options(name, options)
+        self._probes.add(Probe(name=name, call=call, **options))
 
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = t.cast(Flask, state.app)
@@ -212,11 +211,15 @@ def _availability(settings: Settings) -> list[Probe]:
 
 def _warn_of_changes(app: Flask) -> None:
     """Warn of keys that were changed since the app's last registration, once for each app."""
-    before, now, missing = app.extensions[_CONFIG], own_keys(app.config), object()
-    app.extensions[_CONFIG] = now
-    changed = [
-        key for key in {**before, **now} if before.get(key, missing) != now.get(key, missing)
-    ]
+    before = app.extensions.pop(_CONFIG, None)
+    if before is None:  # another registration's monitor has looked
+        return
+    changed, now = [], own_keys(app.config)
+    with suppress(Exception):  # a value of the host's may raise as it is compared
+        # In a list, an object is equal to itself, whatever it says.
+        changed = [
+            key for key in {**before, **now} if [before.get(key, now)] != [now.get(key, before)]
+        ]
     if changed:
         warn(
             app.app_context,

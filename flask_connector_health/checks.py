@@ -104,9 +104,11 @@ def callable_with(value: object, *parameters: str) -> Callable[..., t.Any]:
     return value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Find the known name that a misspelt one is most like."""
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names may be meant, or which there are."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names)}"
 
 
 def accepts(call: Callable[..., t.Any], count: int) -> bool:

@@ -33,17 +33,20 @@ def answer_ahead(
     inner = app.wsgi_app
 
     def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") in paths and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            body, status, headers = answers[monitor.status()]
-            start_response(status, headers.copy())  # middleware and servers may change them
-            return [body] if environ["REQUEST_METHOD"] == "GET" else []
+        # Werkzeug strips slashes as well, so the route answers to any number of them.
+        if environ.get("PATH_INFO", "").lstrip("/") in paths:
+            method = environ["REQUEST_METHOD"]
+            if method in ("GET", "HEAD"):
+                body, status, headers = answers[monitor.status()]
+                start_response(status, headers.copy())  # middleware and servers may change them
+                return [body] if method == "GET" else []
         return inner(environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]
 
 
 def _paths(state: BlueprintSetupState) -> frozenset[str]:
-    """Give the paths of the route as WSGI has them, with and without a slash at the end."""
+    """Give the paths of the route as WSGI has them, but without slashes before them."""
     prefix = (state.url_prefix or "").rstrip("/")
     variable = "<" in prefix and f"the url_prefix {prefix!r} has a variable part"
     own_host = bool(state.subdomain) and f"it has a subdomain ({state.subdomain!r})"
@@ -54,5 +57,5 @@ def _paths(state: BlueprintSetupState) -> frozenset[str]:
             " and the fast path looks at nothing but a fixed path: set it to False, or register"
             " the blueprint without that"
         )
-    path = (prefix + SERVICE_RULE).encode().decode("latin-1")  # PEP 3333
+    path = (prefix + SERVICE_RULE).lstrip("/").encode().decode("latin-1")  # PEP 3333
     return frozenset({path, f"{path}/"})

@@ -14,6 +14,7 @@ from .model import Status, weigh
 class Facts(t.TypedDict):
     """The attributes that each record has in addition to those of ``logging``.
 
+    :param probe: its name, or ``None`` if the line is about the configuration.
     :param organization: its id, or ``None`` for the service.
     :param status: the verdict's status, or ``None`` if the line is about no verdict.
     :param previous_status: the status before the run, or ``None`` if there was none. While a
@@ -24,7 +25,7 @@ class Facts(t.TypedDict):
     :param reason: why the probe fails or has no verdict, or ``None`` if it is ok.
     """
 
-    probe: str
+    probe: str | None
     organization: str | None
     status: str | None
     previous_status: str | None
@@ -43,7 +44,7 @@ class Line:
     level: int
     text: str
     values: tuple[str, ...]
-    facts: Facts | None = None
+    facts: Facts
     cause: BaseException | None = None
 
 
@@ -72,23 +73,22 @@ def reason_of(event: Settled) -> str:
     return outcome.result.message or "the probe says so"
 
 
-def turned(event: Settled, before: Status | None, reason: str, failing: float) -> Line:
-    """Say that a probe fails, or that it fails in another way than before.
+def turned(event: Settled, before: Status | None, reason: str) -> Line:
+    """Say that a probe fails, or that it fails with another effect than before."""
+    facts, cause = _facts_of(event, before, reason, event.held), event.outcome.cause
+    if before is None or before is Status.OK or event.held is None:
+        return _failing(event, facts, cause)
+    former = weigh(before, critical=event.critical)
+    return _failing(event, facts, cause, was=(former, event.held))
+
+
+def changed(event: Settled, before: Status, reason: str, failing: float) -> Line:
+    """Say that a probe fails for another reason, or in another way with the same effect.
 
     :param failing: for how many seconds it has failed.
     """
-    facts, held = _facts_of(event, before, reason, event.held), event.held
-    if before is None or before is Status.OK or held is None:
-        return _failing(event, facts, event.outcome.cause)
-    former = weigh(before, critical=event.critical)
-    if former is weigh(event.verdict, critical=event.critical):
-        return _failing(event, facts, event.outcome.cause, still=failing)
-    return _failing(event, facts, event.outcome.cause, was=(former, held))
-
-
-def changed(event: Settled, reason: str, failing: float) -> Line:
-    """Say that a probe fails for another reason."""
-    facts = _facts_of(event, event.verdict, reason, failing)
+    held = failing if before is event.verdict else event.held
+    facts = _facts_of(event, before, reason, held)
     return _failing(event, facts, event.outcome.cause, still=failing)
 
 
@@ -123,6 +123,14 @@ def ended_late(event: EndedLate) -> Line:
     return Line(logging.WARNING, f"a run of {text}", values, facts, event.cause)
 
 
+def of_configuration(text: str, *values: str) -> Line:
+    """Make a warning that is about no probe.
+
+    :param text: with ``%s`` for each value.
+    """
+    return Line(logging.WARNING, text, values, _facts(None, None))
+
+
 def _failing(
     event: Settled,
     facts: Facts,
@@ -154,12 +162,14 @@ def _failing(
 def _about(event: Event, words: str, *values: str) -> tuple[str, tuple[str, ...]]:
     """Put the probe and the organization before words and their values.
 
-    The name of a probe has no ``%`` in it.
+    The name of a probe has no ``%`` in it. The words of others might hold a line of their own,
+    or move the terminal's cursor.
     """
+    shown = tuple(map(_printable, values))
     if event.organization_id is None:
-        return f"probe {event.probe!r} {words}", values
+        return f"probe {event.probe!r} {words}", shown
     text = f"probe {event.probe!r} of organization %r {words}"
-    return text, (event.organization_id, *values)
+    return text, (event.organization_id, *shown)
 
 
 def _facts_of(
@@ -171,15 +181,19 @@ def _facts_of(
     return facts
 
 
-def _facts(event: Event, reason: str | None) -> Facts:
+def _facts(event: Event | None, reason: str | None) -> Facts:
     return Facts(
-        probe=event.probe,
-        organization=event.organization_id,
+        probe=None if event is None else event.probe,
+        organization=None if event is None else event.organization_id,
         status=None,
         previous_status=None,
         duration=None,
         reason=reason,
     )
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _scope(event: Event) -> str:

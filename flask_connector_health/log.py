@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import re
 import typing as t
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,16 +14,20 @@ from functools import partial
 from . import lines
 from .engine.events import Event, NoVerdict, Settled
 from .lines import Line
-from .model import Status
+from .model import Status, weigh
 from .settings import Settings
 
-logger = logging.getLogger(__name__)
+# The logger is made with its first line. By default, a logging.config.dictConfig() of the host
+# disables every logger that exists by then and is not named.
+LOGGER = __name__
 
 OpenContext: t.TypeAlias = Callable[[], AbstractContextManager[object]]
 
-# How many changes of a reason are written between two reminders. A reason with a number in it
-# may change with each run.
+# How many changes of a reason are written between two reminders, if they change no more than
+# numbers, which may happen with each run. As many more are written if words change.
 MOST_CHANGES = 10
+
+_NUMBER = re.compile(r"\d+")
 
 # Seconds after which changes of a reason are written again if there are no reminders.
 RENEWAL = 3600.0
@@ -102,19 +107,21 @@ class Log:
         """Give the line, if there is one, and what is said from now on."""
         reason, since = lines.reason_of(event), _failing_since(event, said)
         says, failing = Said(event.verdict, reason, since, event.at), event.at - since
-        if before is not event.verdict:
-            return lines.turned(event, before, reason, failing), says
+        if before is None or before is Status.OK or not _have_one_effect(event, before):
+            return lines.turned(event, before, reason), says
         if said is None:
             return lines.reminder(event, reason, failing), says
-        if event.outcome.result.status is not event.verdict:
+        if event.outcome.result.status is not event.verdict is said.status:
             reason = said.reason  # a threshold keeps the verdict, and with it the reason
         is_due = event.at - said.at >= (self._reminder or RENEWAL)
         if is_due and self._reminder:
             return lines.reminder(event, reason, failing), says._replace(reason=reason)
         changes = 0 if is_due else said.changes + 1
-        if reason == said.reason or changes > MOST_CHANGES:
+        is_number = _NUMBER.sub("", reason) == _NUMBER.sub("", said.reason)
+        is_said = reason == said.reason and event.verdict is said.status
+        if is_said or changes > (1 if is_number else 2) * MOST_CHANGES:
             return None, said
-        return lines.changed(event, reason, failing), says._replace(changes=changes)
+        return lines.changed(event, before, reason, failing), says._replace(changes=changes)
 
 
 def warn(open_context: OpenContext, text: str, *values: str) -> None:
@@ -122,7 +129,13 @@ def warn(open_context: OpenContext, text: str, *values: str) -> None:
 
     :param text: with ``%s`` for each value.
     """
-    contextvars.Context().run(_write, Line(logging.WARNING, text, values), open_context)
+    line = lines.of_configuration(text, *values)
+    contextvars.Context().run(_write, line, open_context)
+
+
+def _have_one_effect(event: Settled, before: Status) -> bool:
+    former, now = (weigh(each, critical=event.critical) for each in (before, event.verdict))
+    return former is now
 
 
 def _failing_since(event: Settled, said: Said | None) -> float:
@@ -145,6 +158,7 @@ def _write(line: Line, open_context: OpenContext) -> None:
 
 def _emit(line: Line) -> None:
     """Write a line. If a filter or handler raises, report that in the way of ``logging``."""
+    logger = logging.getLogger(LOGGER)
     if not logger.isEnabledFor(line.level):
         return
     error = line.cause
@@ -153,7 +167,7 @@ def _emit(line: Line) -> None:
     record = logging.LogRecord(*given)
     try:
         record = logger.makeRecord(*given)
-        for name, value in (line.facts or {}).items():
+        for name, value in line.facts.items():
             # Where the host's own record factory sets such an attribute, that one stays.
             # logging would refuse the whole line.
             vars(record).setdefault(name, value)

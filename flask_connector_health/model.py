@@ -15,7 +15,8 @@ class Status(enum.StrEnum):
     """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``.
 
     Each is its own text, as in ``Status.OK == "ok"``. Only another status is worse or better
-    than a status: a comparison with anything else raises :exc:`TypeError`.
+    than a status: a comparison with anything else raises :exc:`TypeError`, and so does sorting
+    statuses among other strings.
     """
 
     #: Its place in this order, and in ``STATUSES``.
@@ -50,9 +51,7 @@ class Status(enum.StrEnum):
 
 def _severity_of(other: object) -> int:
     if not isinstance(other, Status):
-        raise TypeError(
-            f"a Status is worse or better than a Status alone, not a {_kind(other)}"
-        )
+        raise TypeError(f"a Status is worse or better than a Status alone, not {_kind(other)}")
     return other.severity
 
 
@@ -183,8 +182,8 @@ def interpret(answer: object) -> ProbeResult:
         result = t.cast(ProbeResult, answer)
         return ProbeResult(result.status, result.message)  # a subclass may check nothing
     raise TypeError(
-        f"it returned {_kind(answer)}; return True, False, 'ok', 'degraded', 'unavailable', a"
-        " Status or a ProbeResult"
+        f"it returned {_described(answer)}; return True, False, 'ok', 'degraded',"
+        " 'unavailable', a Status or a ProbeResult"
     )
 
 

@@ -21,6 +21,9 @@ from .settings import Settings
 PUBLIC = {"Cache-Control": "no-store"}
 SCOPED = {**PUBLIC, "Vary": "Authorization, X-API-Key"}
 
+# Headers of a refusal that no exception changes.
+_OURS = ("Content-Type", "Content-Length", "Cache-Control")
+
 _TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
 
 # What the API calls its refusals: code, message and system message by HTTP code.
@@ -102,13 +105,14 @@ def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
     :param retry_after: how many seconds a 503 asks its client to wait, unless the exception
         says so itself. 0 leaves the header out.
     """
-    # A refusal must never read as a success, whatever exception the host has raised.
-    code = error.code if error.code and error.code >= 400 else 500
-    body = ErrorSchema().dumps({"success": False, "error": _detail(code, error.name)})
+    code, name = error.code or 0, error.name
+    if code < 400:  # a refusal must never read as a success, whatever the host has raised
+        code, name = 500, InternalServerError().name
+    body = ErrorSchema().dumps({"success": False, "error": _detail(code, name)})
     headers = Headers(SCOPED)
-    for name, value in _headers_of(error):
-        if name.title() not in ("Content-Type", "Content-Length"):
-            headers.add(name, value)
+    for header, value in _headers_of(error):
+        if header.title() not in _OURS:
+            headers.add(header, value)
     if code == 401:
         headers.setdefault("WWW-Authenticate", CHALLENGE)
     return _respond(body.encode(), code, headers, retry_after)
@@ -135,7 +139,7 @@ def _headers_of(error: HTTPException) -> Iterator[tuple[str, str]]:
     yield from error.get_headers(request.environ)
     data = getattr(error, "data", None)
     headers = data.get("headers") if isinstance(data, Mapping) else None
-    if isinstance(headers, Mapping | Headers):
+    if isinstance(headers, Mapping | Headers | list | tuple):
         yield from Headers(headers)
 
 

@@ -134,8 +134,8 @@ _REMEDIES = {
 
 
 def _unknown(key: str, known: Mapping[str, object]) -> str:
-    nearest = checks.nearest(key.upper(), known)
-    return f"{key} is not a setting of flask_connector_health; did you mean {nearest}?"
+    suggestion = checks.suggestion(key.upper(), known)
+    return f"{key} is not a setting of flask_connector_health; {suggestion}"
 
 
 def own_keys(config: Mapping[str, t.Any]) -> dict[str, t.Any]:

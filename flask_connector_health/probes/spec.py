@@ -16,7 +16,8 @@ ProbeCall: t.TypeAlias = Callable[..., ProbeAnswer | Awaitable[ProbeAnswer]]
 # The name of the availability callback, which is a probe like any other.
 AVAILABILITY = "availability"
 
-_NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+_WRITE = 'write @health.probe("search-index") or health.add_probe(call, name="search-index")'
 
 
 class ProbeOptions(t.TypedDict, total=False):
@@ -100,29 +101,36 @@ def check_name(name: object) -> None:
         found = repr(name[:80]) if isinstance(name, str) else type(name).__name__
         raise ConfigurationError(
             "a probe's name must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a"
-            f" letter, a digit or '_', not {found}; write @health.probe(\"search-index\") or"
-            ' health.add_probe(call, name="search-index")'
+            f" letter, a digit or '_', not {found}; {_WRITE}"
         )
 
 
 def check_options(name: str, options: Iterable[str]) -> None:
     """Check that a probe has these options.
 
-    :raises ConfigurationError: if one does not exist. The message has the nearest that does.
+    :raises ConfigurationError: if one does not exist. The message says which one may be meant.
     """
     known = ProbeOptions.__annotations__
     for option in options:
         if option not in known:
             raise ConfigurationError(
-                f"probe {name!r}: {option} is not an option of a probe; did you mean"
-                f" {checks.nearest(option, known)}?"
+                f"probe {name!r}: {option} is not an option of a probe;"
+                f" {checks.suggestion(option, known)}"
             )
 
 
-def name_of(call: object) -> object:
-    """Find the name that a callable brings along: its ``name`` attribute, else its own name."""
-    own = getattr(call, "name", None)
-    return getattr(call, "__name__", None) if own is None else own
+def name_of(call: object) -> str:
+    """Find the name that a callable brings along: its ``name`` attribute, else its own name.
+
+    :raises ConfigurationError: if it has no valid one.
+    """
+    name = getattr(call, "name", None) or getattr(call, "__name__", None)
+    if name is None:
+        raise ConfigurationError(
+            f"this {type(call).__name__} has no name of its own for a probe; {_WRITE}"
+        )
+    check_name(name)
+    return t.cast(str, name)
 
 
 class ProbeRegistry:

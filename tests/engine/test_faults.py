@@ -21,6 +21,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
+from flask_connector_health.log import LOGGER
 from tests.clockwork import (
     PATIENCE,
     Gated,
@@ -228,7 +229,7 @@ def test_what_a_failed_run_held_is_let_go_at_once(
         raise OSError("refused")
 
     # The handlers of a test run keep every record, with its exception.
-    monkeypatch.setattr("flask_connector_health.log.logger.disabled", True)
+    monkeypatch.setattr(logging.getLogger(LOGGER), "disabled", True)
     health.add_probe(leaky, name="leaky")
     app = make_app(DEADLINE=PATIENCE)
 

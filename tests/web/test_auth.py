@@ -333,8 +333,9 @@ class Slow(HTTPException):
     [
         Slow(data={"headers": {"Retry-After": "7"}, "message": "slow down"}),
         Slow(data={"headers": Headers({"Retry-After": "7", "Content-Type": "text/plain"})}),
+        Slow(data={"headers": [("Retry-After", "7"), ("Cache-Control", "public")]}),
     ],
-    ids=["dict", "headers"],
+    ids=["dict", "headers", "pairs"],
 )
 def test_headers_that_an_abort_of_another_framework_keeps_go_through(
     make_app: MakeApp, error: Exception
@@ -346,6 +347,7 @@ def test_headers_that_an_abort_of_another_framework_keeps_go_through(
 
     assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
     assert response.content_type == "application/json"
+    assert response.headers.getlist("Cache-Control") == ["no-store"]
     assert error_code(response) == "TOO_MANY_REQUESTS"
 
 
@@ -381,6 +383,7 @@ def test_a_refusal_never_reads_as_a_success(make_app: MakeApp, code: int | None)
 
     assert response.status_code == 500
     assert response.get_json()["error"]["status"] == 500
+    assert error_code(response) == "INTERNAL_SERVER_ERROR"
 
 
 @pytest.mark.parametrize(
@@ -513,8 +516,10 @@ def test_the_hosts_own_object_decides(make_app: MakeApp) -> None:
         (lambda: "go away", 401, "go away"),
         (lambda status: ("go away", 418), 418, "go away"),
         (lambda status: {"refused": status}, 401, '{"refused":401}\n'),
+        (lambda: Response("go away"), 401, "go away"),
+        (lambda: ("go away", 302), 302, "go away"),
     ],
-    ids=["text", "code", "json"],
+    ids=["text", "code", "json", "no code", "redirect"],
 )
 @pytest.mark.parametrize("headers", [{}, WRONG, BEARER], ids=["none", "wrong", "falsy"])
 def test_the_error_handler_of_the_hosts_object_answers_its_401(

@@ -128,6 +128,28 @@ def test_a_change_of_the_configuration_after_that_is_warned_about_once(
     ]
 
 
+class Incomparable:
+    """A callable that raises when it is compared."""
+
+    def __call__(self, organization_id: str | None) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("not comparable")
+
+    __hash__ = object.__hash__
+
+
+def test_a_value_that_cannot_be_compared_breaks_no_request(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    apps = [make_app(AVAILABILITY=Incomparable()) for _ in range(2)]
+    apps[1].config["CONNECTOR_HEALTH_AVAILABILITY"] = Incomparable()
+
+    assert [app.test_client().get(PUBLIC).status_code for app in apps] == [200, 200]
+    assert caplog.records == []
+
+
 def test_a_key_that_another_registration_has_read_has_its_effect(
     app: Flask, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -167,7 +189,7 @@ def test_init_app_says_that_a_blueprint_is_registered(health: ConnectorHealth) -
     expected = re.escape("register it: app.register_blueprint(health)")
 
     with pytest.raises(ConfigurationError, match=expected):
-        health.init_app(Flask("host"))
+        health.init_app(Flask("host"), None)
 
 
 # The monitor of a registration

@@ -22,7 +22,7 @@ METHODS = ["GET", "HEAD"]
 def called(app: Flask, path: str, method: str) -> tuple[t.Any, ...]:
     """Call an app as a server does; give its status line, its headers and its body."""
     started: list[t.Any] = []
-    environ = EnvironBuilder(path, method=method).get_environ()
+    environ = {**EnvironBuilder(method=method).get_environ(), "PATH_INFO": path}
     chunks = app(environ, t.cast(t.Any, lambda *given: started.extend(given)))
     return *started, b"".join(chunks)
 
@@ -49,7 +49,7 @@ def test_it_answers_byte_for_byte_as_the_route(
     slow, fast = make_app(**settings), make_app(FAST_PATH=True, **settings)
     fast.before_request(never)
 
-    for path in (PUBLIC, f"{PUBLIC}/"):
+    for path in (PUBLIC, f"{PUBLIC}/", f"/{PUBLIC}"):
         assert called(fast, path, method) == called(slow, path, method)
 
 
@@ -118,9 +118,7 @@ def test_any_other_method_is_answered_by_flask(make_app: MakeApp, method: str) -
         "/",
         "/v1",
         f"{PUBLIC}//",
-        f"/{PUBLIC}",
         PUBLIC.upper(),
-        PUBLIC[1:],
         f"{PUBLIC}x",
         f"{PUBLIC}/x",
         PUBLIC.replace("/health", "//health"),

@@ -27,7 +27,7 @@ from flask_connector_health.engine.events import Settled
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome
 from flask_connector_health.lines import Facts, duration
-from flask_connector_health.log import Log
+from flask_connector_health.log import LOGGER, Log
 from flask_connector_health.model import UNKNOWN, Scope
 from flask_connector_health.probes.spec import Probe, ProbeOptions
 from flask_connector_health.settings import Settings
@@ -107,7 +107,7 @@ def story(make_monitor: MakeMonitor, clock: Clock, caplog: pytest.LogCaptureFixt
 @pytest.fixture
 def listening() -> Iterator[Listening]:
     """Add a handler of the host's to the log, until the test is over."""
-    logger = logging.getLogger("flask_connector_health.log")
+    logger = logging.getLogger(LOGGER)
     yield logger.addHandler
     for handler in logger.handlers.copy():
         logger.removeHandler(handler)
@@ -234,6 +234,29 @@ def test_a_verdict_between_the_results_has_a_reason_that_is_true(story: Story) -
     ]
 
 
+def test_a_probe_that_changes_its_form_with_each_run_does_not_flood_the_log(
+    story: Story,
+) -> None:
+    """Neither form differs from the other in its effect or in its reason."""
+    story.begin(critical=False)
+
+    found = [story.run(answer) for answer in (Status.DEGRADED, False) * 30]
+
+    assert sum(map(len, found)) == 11
+
+
+@pytest.mark.parametrize("answer", [ProbeFailed, ProbeDegraded, OSError])
+def test_the_words_of_others_are_one_line_of_the_log(
+    story: Story, answer: type[Exception]
+) -> None:
+    forged = "no\nERROR probe 'billing' fails\x1b[31m, \u2028größe"
+
+    [record] = story.records(answer(forged))
+
+    assert "no\\nERROR probe 'billing' fails\\x1b[31m, \\u2028größe" in record.getMessage()
+    assert forged in vars(record)["reason"]
+
+
 # The reason changes
 
 
@@ -288,15 +311,30 @@ def test_a_reason_that_changes_with_each_run_does_not_flood_the_log(story: Story
     ]
 
 
+def test_new_words_are_told_after_any_number_of_numbers(story: Story) -> None:
+    for number in range(100):
+        story.run(degraded(f"{number} % of the quota used"))
+
+    found = [story.run(degraded(reason)) for reason in ("password expired", "disk full")]
+
+    assert [len(lines) for lines in found] == [1, 1]
+
+
+def test_words_that_change_with_each_run_do_not_flood_the_log_either(story: Story) -> None:
+    found = [story.run(degraded("x" * number)) for number in range(1, 100)]
+
+    assert [len(lines) for lines in found] == [1] * 21 + [0] * 78
+
+
 def test_without_reminders_a_new_reason_is_told_again_an_hour_later(story: Story) -> None:
     story.begin(LOG_REMINDER=0)
     for number in range(20):
         story.run(degraded(f"{number} files wait"))
 
-    assert story.run(degraded("disk full"), after=HOUR - 1.0) == []
-    assert story.run(degraded("disk full"), after=1.0) == [
+    assert story.run(degraded("21 files wait"), after=HOUR - 1.0) == []
+    assert story.run(degraded("22 files wait"), after=1.0) == [
         "probe 'google-drive' of organization 'org_xyz789' still fails after 1 h 0 min, so the"
-        " organization is degraded: disk full"
+        " organization is degraded: 22 files wait"
     ]
 
 
@@ -580,9 +618,23 @@ def test_a_failure_whose_result_made_room_for_others_is_not_told_again(
 # Where it is written
 
 
-def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
-    script = """
+WAIT = """
         import threading
+        written = threading.Event()
+        get_monitor(app)._current()._announcer._background.do(written.set)
+        written.wait(10)
+"""
+
+
+def run(script: str) -> str:
+    """Run a script in a process of its own, and give what it wrote to stderr."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
+    script = (
+        """
         from flask import Flask
         from flask_connector_health import ConnectorHealth, ProbeDegraded, get_monitor
 
@@ -602,22 +654,45 @@ def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
             CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
         )
         app.register_blueprint(health)
-        monitor = get_monitor(app)
         for _ in range(2):
             app.test_client().get("/v1/knowledge/connectors/health")
-        written = threading.Event()
-        monitor._current()._announcer._background.do(written.set)
-        written.wait(10)
     """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+        + WAIT
+    )
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-
-    failure, recovery = done.stderr.splitlines()
+    failure, recovery = run(script).splitlines()
     assert failure == (
         "probe 'google-drive' fails, so the service is degraded: 95% of the quota used"
     )
     assert recovery.startswith("probe 'google-drive' is ok again after ")
+
+
+def test_a_logging_configuration_of_the_hosts_disables_nothing() -> None:
+    """By default, dictConfig() disables every logger that exists by then."""
+    script = (
+        """
+        import logging.config
+        from flask import Flask
+        from flask_connector_health import ConnectorHealth, get_monitor
+
+        health = ConnectorHealth()
+        handler = {"class": "logging.StreamHandler"}
+        logging.config.dictConfig(
+            {"version": 1, "handlers": {"h": handler}, "root": {"handlers": ["h"]}}
+        )
+        app = Flask("host")
+        app.config.from_mapping(
+            CONNECTOR_HEALTH_AVAILABILITY=lambda: False,
+            CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
+            CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
+        )
+        app.register_blueprint(health)
+        get_monitor(app).report()
+    """
+        + WAIT
+    )
+
+    assert run(script).startswith("probe 'availability' fails, so the service is unavailable")
 
 
 class Seeing(logging.Handler):
@@ -824,7 +899,7 @@ def blocked_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         blocked.set()
         release.wait(PATIENCE)
 
-    monkeypatch.setattr("flask_connector_health.log.logger.handle", emit)
+    monkeypatch.setattr(logging.getLogger(LOGGER), "handle", emit)
     yield blocked
     release.set()
 

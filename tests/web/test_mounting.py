@@ -85,6 +85,38 @@ def test_a_host_has_no_effect_in_another_app(health: ConnectorHealth) -> None:
         make().register_blueprint(health, host="api.example.org")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "API.example.org",
+        "https://api.example.org",
+        "api.example.org/",
+        " api.example.org",
+        "*.example.org",
+        "münchen.example.org",
+    ],
+)
+def test_a_host_that_no_request_can_name_is_refused(
+    by_host: Flask, health: ConnectorHealth, host: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"the host .* can never match: write it in"):
+        by_host.register_blueprint(health, host=host)
+
+
+@pytest.mark.parametrize("host", ["[::1]:8000", "<tenant>.example.org", "<any(a,B):x>.org"])
+def test_a_host_may_be_an_address_or_have_a_variable(
+    by_host: Flask, health: ConnectorHealth, host: str
+) -> None:
+    by_host.register_blueprint(health, host=host)
+
+
+def test_a_subdomain_that_no_request_can_name_is_refused(
+    by_subdomain: Flask, health: ConnectorHealth
+) -> None:
+    with pytest.raises(ConfigurationError, match="the subdomain 'Status' can never match"):
+        by_subdomain.register_blueprint(health, subdomain="Status")
+
+
 def test_a_subdomain(by_subdomain: Flask, health: ConnectorHealth) -> None:
     by_subdomain.register_blueprint(health, subdomain="status")
 

@@ -64,12 +64,25 @@ def test_a_function_without_a_name_has_its_own(
 
     health.add_probe(added)
 
-    found = names_in(report_of(make_app()))
-    assert found == ["availability", "sync_queue", "_drive", "notion", "again", "added"]
+    @health.probe
+    def größe() -> bool:
+        return True
+
+    names = ["availability", "sync_queue", "_drive", "notion", "again", "added", "größe"]
+    assert names_in(report_of(make_app())) == names
     assert sync_queue()
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "ä", "a/b"])
+def test_an_option_that_is_like_no_other_is_refused_with_all_of_them(
+    health: ConnectorHealth,
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"there are critical, failure_threshold, .*ttl"
+    ):
+        health.add_probe(lambda: True, name="drive", **t.cast(t.Any, {"quux": 1}))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65, "a/b", "a%s", "a\n"])
 def test_an_unfit_name_is_refused_and_quoted(health: ConnectorHealth, name: str) -> None:
     expected = rf"name must be 1 to 64 letters.* not {re.escape(repr(name))}; write"
 
@@ -78,16 +91,20 @@ def test_an_unfit_name_is_refused_and_quoted(health: ConnectorHealth, name: str)
 
 
 @pytest.mark.parametrize(
-    ("call", "found"), [(lambda: True, "'<lambda>'"), (partial(bool, 1), "NoneType")]
+    ("call", "found"),
+    [
+        (lambda: True, "not '<lambda>'"),
+        (partial(bool, 1), "this partial has no name of its own"),
+    ],
 )
 def test_a_callable_without_a_fit_name_needs_one(
     health: ConnectorHealth, call: t.Any, found: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=rf'not {found}; .* name="search-index"'):
+    with pytest.raises(ConfigurationError, match=rf'{found}.*; write .* name="search-index"'):
         health.add_probe(call)
 
 
-@pytest.mark.parametrize(("option", "nearest"), [("tll", "ttl"), ("crit", "critical")])
+@pytest.mark.parametrize(("option", "nearest"), [("tll", "ttl"), ("Scope", "scope")])
 def test_a_misspelt_option_is_refused_with_the_nearest(
     health: ConnectorHealth, option: str, nearest: str
 ) -> None:
