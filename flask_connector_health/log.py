@@ -111,15 +111,14 @@ class Log:
             return lines.turned(event, before, reason), says
         if said is None:
             return lines.reminder(event, reason, failing), says
-        if event.outcome.result.status is not event.verdict is said.status:
+        is_kept = event.verdict is said.status
+        if is_kept and event.outcome.result.status is not event.verdict:
             reason = said.reason  # a threshold keeps the verdict, and with it the reason
         is_due = event.at - said.at >= (self._reminder or RENEWAL)
         if is_due and self._reminder:
             return lines.reminder(event, reason, failing), says._replace(reason=reason)
         changes = 0 if is_due else said.changes + 1
-        is_number = _NUMBER.sub("", reason) == _NUMBER.sub("", said.reason)
-        is_said = reason == said.reason and event.verdict is said.status
-        if is_said or changes > (1 if is_number else 2) * MOST_CHANGES:
+        if (is_kept and reason == said.reason) or changes > _most_changes(reason, said.reason):
             return None, said
         return lines.changed(event, before, reason, failing), says._replace(changes=changes)
 
@@ -131,6 +130,11 @@ def warn(open_context: OpenContext, text: str, *values: str) -> None:
     """
     line = lines.of_configuration(text, *values)
     contextvars.Context().run(_write, line, open_context)
+
+
+def _most_changes(reason: str, said: str) -> int:
+    is_number = _NUMBER.sub("", reason) == _NUMBER.sub("", said)
+    return MOST_CHANGES if is_number else 2 * MOST_CHANGES
 
 
 def _have_one_effect(event: Settled, before: Status) -> bool:
