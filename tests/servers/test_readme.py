@@ -322,7 +322,9 @@ def test_both_kinds_of_client_work_run_after_run(
         names["client"].close()
 
 
-# The clients, against real servers
+# The clients, against a real server
+
+one_server = pytest.mark.parametrize("running_server", ["gunicorn"], indirect=True)
 
 
 def run_python(block: str, server: Server) -> str:
@@ -343,6 +345,7 @@ def run(command: list[str]) -> str:
 
 
 @pytest.mark.clients
+@one_server
 @every_state
 @pytest.mark.parametrize(
     ("block", "runner", "form"),
@@ -370,6 +373,7 @@ def test_a_client_prints_both_bodies_in_every_state(
 
 
 @pytest.mark.clients
+@one_server
 @pytest.mark.parametrize(
     ("block", "runner"),
     [(BLOCKS["requests"], run_python), (BLOCKS["fetch"], run_node)],
@@ -384,6 +388,7 @@ def test_a_client_with_a_wrong_token_prints_the_envelope(
 
 
 @pytest.mark.clients
+@one_server
 def test_the_sdk_prints_both_answers(server: Server) -> None:
     printed = run_python(BLOCKS["sdk"], server)
 

@@ -142,7 +142,7 @@ def test_a_malformed_api_key_is_401(make_app: MakeApp, key: str) -> None:
 def test_any_bytes_at_all_are_401(make_app: MakeApp) -> None:
     client = make_app().test_client()
     rng = random.Random(7)  # noqa: S311 - the same bytes in every run
-    for _ in range(500):
+    for _ in range(200):
         junk = "".join(chr(rng.randrange(1, 256)) for _ in range(rng.randrange(40)))
         for environ in (
             {"HTTP_AUTHORIZATION": junk},
