@@ -24,8 +24,9 @@ def answer_ahead(
 ) -> None:
     """Answer GET and HEAD of the public route in front of everything that the app does.
 
-    Bytes and headers are those of the route. No such request reaches Flask, even if it has to
-    wait for a run. Otherwise the first one might meet a login wall, and no run would begin.
+    Bytes and headers are those of the route. As Werkzeug does, this takes any number of slashes
+    at the beginning of a path for one. No such request reaches Flask, even if it has to wait
+    for a run. Otherwise the first one might meet a login wall, and no run would begin.
 
     :raises ConfigurationError: if the path of the route varies, or holds on some hosts alone.
     """
@@ -33,10 +34,10 @@ def answer_ahead(
     inner = app.wsgi_app
 
     def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Werkzeug strips slashes as well, so the route answers to any number of them.
-        if environ.get("PATH_INFO", "").lstrip("/") in paths:
+        path = environ.get("PATH_INFO", "")
+        if path in paths or (path[:2] == "//" and f"/{path.lstrip('/')}" in paths):
             method = environ["REQUEST_METHOD"]
-            if method in ("GET", "HEAD"):
+            if method == "GET" or method == "HEAD":
                 body, status, headers = answers[monitor.status()]
                 start_response(status, headers.copy())  # middleware and servers may change them
                 return [body] if method == "GET" else []
@@ -46,7 +47,7 @@ def answer_ahead(
 
 
 def _paths(state: BlueprintSetupState) -> frozenset[str]:
-    """Give the paths of the route as WSGI has them, but without slashes before them."""
+    """Give the paths of the route as WSGI has them, with and without a slash at the end."""
     prefix = (state.url_prefix or "").rstrip("/")
     variable = "<" in prefix and f"the url_prefix {prefix!r} has a variable part"
     own_host = bool(state.subdomain) and f"it has a subdomain ({state.subdomain!r})"
@@ -57,5 +58,5 @@ def _paths(state: BlueprintSetupState) -> frozenset[str]:
             " and the fast path looks at nothing but a fixed path: set it to False, or register"
             " the blueprint without that"
         )
-    path = (prefix + SERVICE_RULE).lstrip("/").encode().decode("latin-1")  # PEP 3333
+    path = (prefix + SERVICE_RULE).encode().decode("latin-1")  # PEP 3333
     return frozenset({path, f"{path}/"})

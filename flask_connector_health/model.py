@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing as t
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Scope: t.TypeAlias = t.Literal["service", "organization"]
@@ -222,14 +222,18 @@ def judge(
     return judged, (counts[0], counts[1])
 
 
-def aggregate(results: Iterable[ReportedResult]) -> Report:
-    """Make a report, which has the status of the worst result.
+def aggregate(results: Sequence[ReportedResult]) -> Report:
+    """Make a report of these results."""
+    return Report(worst((each.critical, each.status) for each in results), tuple(results))
 
-    A probe that is not critical counts as degraded at worst.
+
+def worst(found: Iterable[tuple[bool, Status]]) -> Status:
+    """Give the status of the worst result. One that is not critical degrades at worst.
+
+    :param found: for each probe, whether it is critical, and its status.
     """
-    results = tuple(results)
-    severities = [weigh(each.status, critical=each.critical).severity for each in results]
-    return Report(STATUSES[max(severities, default=0)], results)
+    severities = [weigh(status, critical=critical).severity for critical, status in found]
+    return STATUSES[max(severities, default=0)]
 
 
 def worse(one: ProbeResult, other: ProbeResult) -> ProbeResult:

@@ -66,7 +66,7 @@ class Monitor:
                 own = process.organization.records.get(organization_id)
                 if own is not None and now < all_fresh_until(own):
                     return STATUSES[max(severity_of(service), severity_of(own))]
-        return self.report(organization_id).status
+        return self._current().status(organization_id)
 
     def report(self, organization_id: str | None = None) -> Report:
         """Report on the service, or on an organization and the service together.

@@ -38,7 +38,10 @@ def answered(answer: object) -> Outcome:
     """Turn a probe's answer into an outcome. A value that is no answer is a failure."""
     try:
         result = interpret(answer)
-        return Outcome(ProbeResult(result.status, shortened(result.message)))
+        message = shortened(result.message)
+        if message is not result.message:
+            result = ProbeResult(result.status, message)
+        return Outcome(result)
     except TypeError as error:
         return Outcome(ProbeResult(Status.UNAVAILABLE, str(error)))
 

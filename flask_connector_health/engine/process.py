@@ -12,6 +12,7 @@ from flask_connector_health.model import (
     ReportedResult,
     Status,
     aggregate,
+    worst,
 )
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
@@ -91,22 +92,30 @@ class Process:
             lanes.append(Lane(runner, keeper, slots, self._threads, self._watch, self._clock))
         return Scope(lanes, records, self._clock)
 
+    def status(self, organization_id: str | None) -> Status:
+        """Give the status alone of what :meth:`report` would report."""
+        found = self._found(organization_id)
+        return worst((lane.probe.critical, result.status) for lane, result in found)
+
     def report(self, organization_id: str | None) -> Report:
         """Report on the service, or on an organization together with the service."""
-        until = self._clock.now() + self._deadline
-        found = find_all(self._asked(organization_id), until, self._threads, self._clock)
-        return aggregate(
-            reported(lane, self._result(lane, each)) for lane, each in found.items()
-        )
+        return aggregate([reported(*found) for found in self._found(organization_id)])
 
     def peek(self, organization_id: str | None) -> Report:
         """Report what is kept, as :meth:`report` would use it now. This starts nothing."""
         now = self._clock.now()
         return aggregate(
-            reported(lane, UNKNOWN if entry is None else result_of(entry))
-            for scope, key in self._asked(organization_id)
-            for lane, entry in scope.kept(key, now)
+            [
+                reported(lane, UNKNOWN if entry is None else result_of(entry))
+                for scope, key in self._asked(organization_id)
+                for lane, entry in scope.kept(key, now)
+            ]
         )
+
+    def _found(self, organization_id: str | None) -> list[tuple[Lane, ProbeResult]]:
+        until = self._clock.now() + self._deadline
+        found = find_all(self._asked(organization_id), until, self._threads, self._clock)
+        return [(lane, self._result(lane, each)) for lane, each in found.items()]
 
     def _asked(self, organization_id: str | None) -> list[tuple[Scope, str | None]]:
         service: list[tuple[Scope, str | None]] = [(self.service, None)]
