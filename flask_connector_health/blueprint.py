@@ -121,15 +121,14 @@ class ConnectorHealth(Blueprint):
         :raises ConfigurationError: if an option is unusable or does not exist, the name is
             taken, or the blueprint is registered already.
         """
+        if callable(name):
+            return self.probe(**options)(name)
+        given = name
 
         def add(call: F) -> F:
             self.add_probe(call, name=given, **options)
             return call
 
-        if callable(name):
-            given = None
-            return add(name)
-        given = name
         return add
 
     def add_probe(

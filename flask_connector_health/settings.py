@@ -92,8 +92,8 @@ class Settings:
             type found and the remedy.
         """
         known = {PREFIX + field.name.upper(): field for field in fields(cls)}
-        for key in config:
-            if key.startswith(PREFIX) and key not in known:
+        for key in own_keys(config):
+            if key not in known:
                 raise ConfigurationError(_unknown(key, known))
         values = {}
         for key, spec in known.items():

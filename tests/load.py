@@ -8,12 +8,15 @@ import time
 import typing as t
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection
 
 from werkzeug.test import create_environ
 from werkzeug.wsgi import ClosingIterator
 
 from .apps.timed import HEADER
+from .conftest import BEARER
+from .serving import Launched
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -79,3 +82,17 @@ def call(app: WSGIApplication, path: str, **headers: str) -> Answer:
         answer.close()
     status, received = started[-1]
     return Answer(path, int(status.split()[0]), body, float(dict(received)[HEADER]))
+
+
+def once(server: Launched, path: str) -> Answer:
+    """Ask a server, with a credential and a new connection."""
+    with connected(server.port) as connection:
+        return ask(connection, path, **BEARER)
+
+
+def polled(server: Launched, paths: Iterable[str], *, seconds: float) -> list[Answer]:
+    """Poll all paths at once, with new connections, so that all workers get some."""
+    return in_parallel(
+        partial(repeatedly, partial(once, server, path), seconds=seconds, pause=0.01)
+        for path in paths
+    )

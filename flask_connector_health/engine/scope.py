@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from .environment import Clock
@@ -36,10 +36,9 @@ class Scope:
         :param before: what was found before a wait. Its flights are kept. Its entries are not,
             since they may be too old by now, or newer ones may have arrived.
         """
-        record, now = self.records.get(key), self._clock.now()
-        entries = self.records.blank if record is None else entries_of(record)
+        pairs, now = self._entries(key), self._clock.now()
         found: Found = {}
-        for lane, entry in zip(self.lanes, entries, strict=True):
+        for lane, entry in pairs:
             was = before.get(lane)
             kept = was if isinstance(was, Flight) else None
             found[lane] = kept or self._usable(lane, key, entry, now)
@@ -47,12 +46,15 @@ class Scope:
 
     def kept(self, key: str | None, now: float) -> list[tuple[Lane, Entry | None]]:
         """Give each probe's entry, or ``None`` if there is none that may be used now."""
-        record = self.records.get(key)
-        entries = self.records.blank if record is None else entries_of(record)
         return [
             (lane, entry if entry is not None and now < usable_until(entry) else None)
-            for lane, entry in zip(self.lanes, entries, strict=True)
+            for lane, entry in self._entries(key)
         ]
+
+    def _entries(self, key: str | None) -> Iterable[tuple[Lane, Entry | None]]:
+        record = self.records.get(key)
+        entries = self.records.blank if record is None else entries_of(record)
+        return zip(self.lanes, entries, strict=True)
 
     def _usable(
         self, lane: Lane, key: str | None, entry: Entry | None, now: float

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 
 from tests.apps.workers import DEADLINE, KINDS, MAX_STALE, TIMEOUT, TTL
-from tests.conftest import BEARER
-from tests.load import Answer, ask, connected, in_parallel, repeatedly
+from tests.load import Answer, once, polled
 from tests.serving import Launched
 
 pytestmark = pytest.mark.clients
@@ -93,19 +91,6 @@ def pool(
 @pytest.fixture
 def server(pool: Pool) -> Launched:
     return pool.server()
-
-
-def once(server: Launched, path: str) -> Answer:
-    with connected(server.port) as connection:
-        return ask(connection, path, **BEARER)
-
-
-def polled(server: Launched, paths: Iterable[str], *, seconds: float) -> list[Answer]:
-    """Poll all paths at once, with new connections, so that all workers get some."""
-    return in_parallel(
-        partial(repeatedly, partial(once, server, path), seconds=seconds, pause=0.01)
-        for path in paths
-    )
 
 
 def wrong(answers: list[Answer], expected: dict[str, str]) -> set[tuple[str, object]]:

@@ -6,14 +6,13 @@ import json
 import sys
 import time
 import typing as t
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 
 from tests.apps.green import DEADLINE, TIMEOUT
-from tests.conftest import BEARER, PUBLIC, SCOPED
-from tests.load import Answer, ask, connected, in_parallel, repeatedly
+from tests.conftest import PUBLIC, SCOPED
+from tests.load import Answer, once, polled
 from tests.serving import Launched
 
 pytestmark = pytest.mark.stacks
@@ -41,19 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     server.wait_for()
     yield server
     server.close()
-
-
-def once(server: Launched, path: str) -> Answer:
-    with connected(server.port) as connection:
-        return ask(connection, path, **BEARER)
-
-
-def polled(server: Launched, paths: Iterable[str], *, seconds: float) -> list[Answer]:
-    """Poll all paths at once."""
-    return in_parallel(
-        partial(repeatedly, partial(once, server, path), seconds=seconds, pause=0.01)
-        for path in paths
-    )
 
 
 def told(server: Launched, path: str) -> dict[str, t.Any]:

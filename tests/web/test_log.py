@@ -618,7 +618,17 @@ def test_a_failure_whose_result_made_room_for_others_is_not_told_again(
 # Where it is written
 
 
-WAIT = """
+# Asks an app with the blueprint twice, and waits until the log is written.
+ASK = """
+        app = Flask("host")
+        app.config.from_mapping(
+            CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
+            CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
+            CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
+        )
+        app.register_blueprint(health)
+        for _ in range(2):
+            app.test_client().get("/v1/knowledge/connectors/health")
         import threading
         written = threading.Event()
         get_monitor(app)._current()._announcer._background.do(written.set)
@@ -647,17 +657,8 @@ def test_an_app_that_configures_no_logging_shows_failure_and_recovery() -> None:
                 raise ProbeDegraded(f"{used:.0%} of the quota used")
             return True
 
-        app = Flask("host")
-        app.config.from_mapping(
-            CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
-            CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
-            CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
-        )
-        app.register_blueprint(health)
-        for _ in range(2):
-            app.test_client().get("/v1/knowledge/connectors/health")
     """
-        + WAIT
+        + ASK
     )
 
     failure, recovery = run(script).splitlines()
@@ -680,19 +681,12 @@ def test_a_logging_configuration_of_the_hosts_disables_nothing() -> None:
         logging.config.dictConfig(
             {"version": 1, "handlers": {"h": handler}, "root": {"handlers": ["h"]}}
         )
-        app = Flask("host")
-        app.config.from_mapping(
-            CONNECTOR_HEALTH_AVAILABILITY=lambda: False,
-            CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
-            CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
-        )
-        app.register_blueprint(health)
-        get_monitor(app).report()
+        health.add_probe(lambda: False, name="google-drive", ttl=0)
     """
-        + WAIT
+        + ASK
     )
 
-    assert run(script).startswith("probe 'availability' fails, so the service is unavailable")
+    assert run(script).startswith("probe 'google-drive' fails, so the service is unavailable")
 
 
 class Seeing(logging.Handler):
