@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .auth import allow_any_organization
 from .blueprint import ConnectorHealth, get_monitor
+from .engine.events import Transition
 from .engine.monitor import Monitor
 from .errors import (
     ConfigurationError,
@@ -11,7 +12,7 @@ from .errors import (
     ProbeDegraded,
     ProbeFailed,
 )
-from .model import ProbeResult, Report, ReportedResult, Status
+from .model import NotApplicable, ProbeResult, Report, ReportedResult, Status
 
 __version__ = "0.1.0"
 
@@ -20,12 +21,14 @@ __all__ = [
     "ConnectorHealth",
     "ConnectorHealthError",
     "Monitor",
+    "NotApplicable",
     "ProbeDegraded",
     "ProbeFailed",
     "ProbeResult",
     "Report",
     "ReportedResult",
     "Status",
+    "Transition",
     "allow_any_organization",
     "get_monitor",
 ]

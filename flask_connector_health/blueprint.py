@@ -96,7 +96,8 @@ class ConnectorHealth(Blueprint):
         """Add the decorated function as a probe, and leave the function as it is.
 
         It may be sync or async. It answers ``True``, ``False``, a :class:`Status` or its text,
-        or a :class:`ProbeResult`. If it raises or answers anything else, it has failed.
+        a :class:`ProbeResult`, or :class:`NotApplicable`. If it raises or answers anything
+        else, it has failed.
 
         :param name: a name of its own among this blueprint's probes. By default it is the
             function's. ``@health.probe`` may stand without parentheses as well.
@@ -118,6 +119,7 @@ class ConnectorHealth(Blueprint):
             the verdict better.
         :param slots: how many runs of the probe may go on at once, each in a thread. As many
             more may hang.
+        :param tags: words by which the groups of ``CONNECTOR_HEALTH_GROUPS`` choose the probe.
         :raises ConfigurationError: if an option is unusable or does not exist, the name is
             taken, or the blueprint is registered already.
         """
@@ -149,7 +151,7 @@ class ConnectorHealth(Blueprint):
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = t.cast(Flask, state.app)
         check_mounting(state)
-        settings = Settings.from_config(app.config)
+        settings = Settings.from_config(app.config).below(app.instance_path)
         probes = [*_availability(settings), *self._probes]
         servers.check(probes, app.app_context)
         monitor = Monitor(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import pkgutil
 import re
 import typing as t
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 # A day, in seconds. A larger number is most likely in another unit, and the system cannot wait
 # for every length of time.
@@ -71,6 +72,32 @@ def pattern(value: object) -> re.Pattern[str]:
         raise ValueError(
             f"must be a regular expression (str) that Python can compile: {error}"
         ) from error
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Check a list or tuple of strings. A string is none, since it would be its letters."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list of strings, not {_type(value)}")
+    for each in value:
+        if not isinstance(each, str) or not each:
+            raise ValueError(
+                f"must be a list of strings, none of them empty; it has {_type(each)}"
+            )
+    return tuple(value)
+
+
+def mapping(value: object) -> dict[t.Any, t.Any]:
+    """Check a dict, and copy it."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a dict, not {_type(value)}")
+    return dict(value)
+
+
+def file(value: object) -> str:
+    """Check the path of a file. Nothing looks whether it exists."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ValueError(f"must be the path of a file (str or Path), not {_type(value)}")
+    return os.fsdecode(value)
 
 
 def resolved(value: object) -> object:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import typing as t
 from dataclasses import dataclass
+from datetime import UTC
 
-from .engine.events import EndedLate, Event, NoVerdict, Settled
+from .engine.events import EndedLate, NoVerdict, Paused, Resumed, Settled
 from .engine.outcome import named
 from .model import Status, weigh
+
+# The events that have lines.
+Told: t.TypeAlias = Settled | NoVerdict | EndedLate | Paused | Resumed
 
 
 class Facts(t.TypedDict):
@@ -123,6 +127,24 @@ def ended_late(event: EndedLate) -> Line:
     return Line(logging.WARNING, f"a run of {text}", values, facts, event.cause)
 
 
+def paused(event: Paused) -> Line:
+    """Say that a person has paused a probe, until when, and what it counts as."""
+    effect = weigh(event.status, critical=event.critical)
+    end = f"{event.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    text, values = _about(
+        event, f"is paused until %s, and counts as {effect}: %s", end, event.reason
+    )
+    facts = _facts(event, event.reason)
+    facts["status"] = event.status.value
+    return Line(logging.WARNING, text, values, facts)
+
+
+def resumed(event: Resumed) -> Line:
+    """Say that a pause has ended."""
+    text, values = _about(event, "is no longer paused")
+    return Line(logging.WARNING, text, values, _facts(event, None))
+
+
 def of_configuration(text: str, *values: str) -> Line:
     """Make a warning that is about no probe.
 
@@ -159,7 +181,7 @@ def _failing(
     return Line(level, *_about(event, words, *values), facts, cause)
 
 
-def _about(event: Event, words: str, *values: str) -> tuple[str, tuple[str, ...]]:
+def _about(event: Told, words: str, *values: str) -> tuple[str, tuple[str, ...]]:
     """Put the probe and the organization before words and their values.
 
     The name of a probe has no ``%`` in it. The words of others might hold a line of their own,
@@ -167,7 +189,9 @@ def _about(event: Event, words: str, *values: str) -> tuple[str, tuple[str, ...]
     """
     shown = tuple(map(_printable, values))
     if event.organization_id is None:
-        return f"probe {event.probe!r} {words}", shown
+        everybody = isinstance(event, Paused | Resumed) and event.scope == "organization"
+        owner = " of every organization" if everybody else ""
+        return f"probe {event.probe!r}{owner} {words}", shown
     text = f"probe {event.probe!r} of organization %r {words}"
     return text, (event.organization_id, *shown)
 
@@ -181,7 +205,7 @@ def _facts_of(
     return facts
 
 
-def _facts(event: Event | None, reason: str | None) -> Facts:
+def _facts(event: Told | None, reason: str | None) -> Facts:
     return Facts(
         probe=None if event is None else event.probe,
         organization=None if event is None else event.organization_id,
@@ -196,5 +220,5 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
-def _scope(event: Event) -> str:
+def _scope(event: Told) -> str:
     return "service" if event.organization_id is None else "organization"

@@ -7,14 +7,14 @@ import logging
 import re
 import typing as t
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from . import lines
-from .engine.events import Event, NoVerdict, Settled
+from .engine.events import EndedLate, Event, NoVerdict, Paused, Resumed, Settled, Transition
 from .lines import Line
-from .model import Status, weigh
+from .model import NotApplicable, Status, weigh
 from .settings import Settings
 
 # The logger is made with its first line. By default, a logging.config.dictConfig() of the host
@@ -48,6 +48,14 @@ class Said(t.NamedTuple):
     changes: int = 0
 
 
+_LINES: Mapping[type[Event], Callable[[t.Any], Line]] = {
+    NoVerdict: lines.no_verdict,
+    EndedLate: lines.ended_late,
+    Paused: lines.paused,
+    Resumed: lines.resumed,
+}
+
+
 class Log:
     """Gives the call that writes an event's line, or ``None`` if the event has none.
 
@@ -79,10 +87,10 @@ class Log:
         """Take an event. The call needs a thread that may block, and an empty context."""
         if isinstance(event, Settled):
             line = self._settled(event)
-        elif isinstance(event, NoVerdict):
-            line = lines.no_verdict(event)
+        elif isinstance(event, Transition):
+            return None  # it has the line of the run that turned the verdict
         else:
-            line = lines.ended_late(event)
+            line = _LINES[type(event)](event)
         return None if line is None else partial(_write, line, self._open_context)
 
     def _settled(self, event: Settled) -> Line | None:
@@ -92,7 +100,8 @@ class Log:
         # it still has its recovery, and is not said again.
         before = event.before if said is None else said.status
         if event.verdict is Status.OK:
-            if before is None or before is Status.OK:
+            absent = isinstance(event.outcome.result, NotApplicable)
+            if before is None or before is Status.OK or absent:
                 return None
             return lines.ok_again(event, before, event.at - _failing_since(event, said))
         line, self._said[key] = self._failing(event, before, said)

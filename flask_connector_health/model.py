@@ -11,6 +11,10 @@ from dataclasses import dataclass
 Scope: t.TypeAlias = t.Literal["service", "organization"]
 
 
+# How many characters a text may have that a message repeats.
+LONGEST_WORD = 12
+
+
 class Status(enum.StrEnum):
     """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``.
 
@@ -104,10 +108,28 @@ def _status(answer: object) -> Status | None:
 
 
 def _described(answer: object) -> str:
-    return f"{answer[:40]!r}" if type(answer) is str else _kind(answer)
+    if type(answer) is str and len(answer) <= LONGEST_WORD:
+        return repr(answer)
+    return _kind(answer)  # a longer text may be a secret in the wrong place
 
 
 _BY_TEXT = {status.value: status for status in Status}
+
+
+class NotApplicable(ProbeResult):
+    """A probe's answer for an organization that does not have what the probe looks at.
+
+    It counts for nothing: its status is ``OK``, which makes no verdict worse. A bare class
+    cannot be returned, only an object, as in ``return NotApplicable("no Drive connected")``.
+
+    :param message: words for people.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(Status.OK, message)
+
 
 ProbeAnswer: t.TypeAlias = StatusLike | ProbeResult
 
@@ -127,6 +149,8 @@ class ReportedResult:
     :param critical: whether its failure makes the scope unavailable, or only degraded.
     :param status: what the probe itself has found. Its effect depends on ``critical``.
     :param message: words for people, which may be empty. Show them to authorized callers alone.
+    :param applicable: whether it counts. If the probe answered :class:`NotApplicable`, it does
+        not, and its status is ``OK``.
     """
 
     name: str
@@ -134,6 +158,7 @@ class ReportedResult:
     critical: bool
     status: Status
     message: str
+    applicable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,23 +193,36 @@ class Report:
         }
 
 
+class NoAnswer(TypeError):
+    """What a probe returned is no answer. The text holds nothing that the probe's code said."""
+
+
 def interpret(answer: object) -> ProbeResult:
     """Turn what a probe returned into a result.
 
     Truthiness does not count: a function that forgot its ``return`` must not read as healthy.
 
-    :raises TypeError: for anything that is not a bool, a status, its text, or a result.
+    :raises NoAnswer: for anything that is not a bool, a status, its text, or a result.
     """
     status = _status(answer)
     if status is not None:
         return _RESULTS[status]
     if issubclass(type(answer), ProbeResult):  # isinstance() believes a mock
-        result = t.cast(ProbeResult, answer)
-        return ProbeResult(result.status, result.message)  # a subclass may check nothing
-    raise TypeError(
+        return _checked(t.cast(ProbeResult, answer))
+    raise NoAnswer(
         f"it returned {_described(answer)}; return True, False, 'ok', 'degraded',"
-        " 'unavailable', a Status or a ProbeResult"
+        " 'unavailable', a Status, a ProbeResult or NotApplicable()"
     )
+
+
+def _checked(result: ProbeResult) -> ProbeResult:
+    """Make a plain result of one whose class may be a subclass, which may check nothing."""
+    status, message = result.status, result.message
+    try:
+        plain = ProbeResult(status, message)
+    except TypeError as error:
+        raise NoAnswer(str(error)) from error
+    return NotApplicable(message) if issubclass(type(result), NotApplicable) else plain
 
 
 # Two counters of results in a row that contradict the verdict: is it at least degraded, and is

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import typing as t
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 
 from . import checks
 from .errors import ConfigurationError
@@ -63,6 +64,15 @@ class Settings:
     retry_after: int = _key(checks.whole, 1, least=0, most=15)
     #: Whether the public route is answered in WSGI, ahead of Flask.
     fast_path: bool = _key(checks.boolean, False)
+    #: ``(principal, organization_id | None) -> bool``: who may see details. They have no route
+    #: without it.
+    authorize_details: Callable[[t.Any, str | None], object] | None = _key(
+        _call("principal", "organization_id"), None
+    )
+    #: For each group the names of its probes, and tags such as ``"tag:search"``.
+    groups: Mapping[str, Sequence[str]] | None = _key(checks.mapping, None)
+    #: While this file exists, every group but "live" is unavailable.
+    drain_file: str | None = _key(checks.file, None)
     #: A request's limit, over all probes together.
     deadline: float = _key(checks.seconds, 0.8, zero=False)
     #: How long a result is fresh. 0 turns caching off.
@@ -109,6 +119,15 @@ class Settings:
         settings = cls(**values)
         settings._check_credentials()
         return settings
+
+    def below(self, folder: str) -> Settings:
+        """Give the settings with relative paths of files below this folder.
+
+        A server, a command and an orchestrator may each start in another folder.
+        """
+        if self.drain_file is None:
+            return self
+        return replace(self, drain_file=os.path.join(folder, self.drain_file))
 
     def _check_credentials(self) -> None:
         verifiers = self.verify_token is not None or self.verify_api_key is not None

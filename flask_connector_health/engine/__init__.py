@@ -22,14 +22,19 @@ A request's walk
    from the :mod:`.environment`. If the probe is async, an event loop drives the run
    (:mod:`.coroutines`). What the probe returns or raises becomes an :mod:`.outcome`.
 5. *Settle.* The thread claims the flight. The probe's keeper (:mod:`.record`) turns the outcome
-   into the verdict, by the probe's policy, and replaces its entry. The verdict is announced
-   once, as one of the :mod:`.events`, to all listeners. The flight lands, and every request
-   that waits for it goes on.
+   into the verdict, by the probe's policy, and replaces its :mod:`.entry`. The verdict is
+   announced once, as one of the :mod:`.events`, to all listeners. If it has turned, the
+   :mod:`.history` notes that. The flight lands, and every request that waits for it goes on.
 6. *Overdue.* The watch (:mod:`.background`) looks at the lanes whenever a run may be overdue.
    For each overdue run, the watch claims the flight, settles it as failed, and writes the
    thread off.
 7. *Answer.* After each wait the request reads the records again, since other entries may have
    expired meanwhile, or have been renewed. Then it aggregates all results into a report.
+
+People ask for more than a verdict. The :mod:`.details` say what is known of each probe, and the
+:mod:`.overview` how all organizations are. Some of the service's probes may be asked alone, as
+one of the :mod:`.groups`. While one of the :mod:`.pauses` holds, step 2 uses its entry in the
+place of the probe's own.
 
 The words
 =========
@@ -62,8 +67,16 @@ The words
     from the last outcome. The verdict of a record is that of all its probes together.
 :streaks: how many results in a row have contradicted a verdict.
 :entry: what is kept of a probe for a key: its verdict, since when that has its status, until
-    when it may be used, and its streaks.
+    when it is fresh, its streaks, and for people the facts of the last run, and the times of
+    day.
 :record: what is kept for a key: the entries of all probes of the scope, and their verdict.
+:not applicable: an answer for an organization that does not have what the probe looks at. It
+    counts for nothing, and no threshold counts it. The result after it is like a first one.
+:transition: a verdict turned to another status. The first verdict is one only if it is bad.
+:group: some of the service's probes, with a verdict of their own. The group ``live`` is empty.
+:drain: an instance (a running server, with all its workers) asks to be sent no more requests:
+    all of its groups but ``live`` are unavailable.
+:pause: for a while a person says what a probe's verdict is, and no request starts a run.
 :keeper: turns the outcomes of one probe into entries. Nobody else writes them.
 :fresh, stale: within its TTL an entry is fresh. Up to ``max_stale`` longer it is stale: it is
     used while a run refreshes it. After that it is not used.
@@ -95,7 +108,7 @@ Each rule is followed by the tests that were red without it.
 5. No entry is used that is older than its TTL and ``max_stale`` together. A step of the
    system's time of day changes nothing.
    ``engine/test_scope.py::test_a_result_beyond_max_stale_is_not_believed``
-   ``engine/test_faults.py::test_no_verdict_asks_for_the_time_of_day``
+   ``engine/test_faults.py::test_no_verdict_goes_by_the_time_of_day``
 6. A failure needs a run that has ended or is overdue. Without a slot or a thread, the result is
    unknown.
    ``engine/test_slots.py::test_no_capacity_is_neither_kept_nor_logged_as_a_failure``
@@ -119,7 +132,7 @@ Each rule is followed by the tests that were red without it.
     ``engine/test_monitor.py::test_organizations_do_not_share_a_result``
     ``web/test_auth.py::test_each_step_happens_only_after_the_one_before``
 12. Thresholds count results that are truly consecutive.
-    ``engine/test_record.py::test_verdicts_are_those_of_the_model``
+    ``engine/test_entry.py::test_verdicts_are_those_of_the_model``
 13. With the default settings, a healthy organization is never answered as unavailable for want
     of a slot at ordinary scale: 1,000 organizations, each polled every 5 s, with a probe that
     takes 200 ms.

@@ -53,6 +53,11 @@ class Cache(t.Generic[K, V]):
             # anew. The interpreter makes the list in one step, which no thread can disturb.
             shard.order = deque(list(source.values))
 
+    def items(self) -> list[tuple[K, V]]:
+        """List all keys with their values. To the eviction, this is no reading."""
+        # The interpreter copies each shard in one step, which no thread can disturb.
+        return [item for shard in self._shards for item in list(shard.values.items())]
+
     def __len__(self) -> int:
         return sum(len(shard.values) for shard in self._shards)
 

@@ -16,9 +16,13 @@ _forks = 0
 
 
 class Clock:
-    """Monotonic seconds. A step of the system's time of day changes nothing about them."""
+    """Monotonic seconds, by which all is decided, and the time of day, for people alone."""
 
+    #: Monotonic seconds. A step of the system's time of day changes nothing about them.
     now: Callable[[], float] = staticmethod(time.monotonic)
+
+    #: Seconds since 1970.
+    time_of_day: Callable[[], float] = staticmethod(time.time)
 
     def sleep_until(self, until: float) -> None:
         """Wait until the clock reads this."""

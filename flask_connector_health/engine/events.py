@@ -6,9 +6,10 @@ import contextvars
 import typing as t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from flask_connector_health.model import Status
+from flask_connector_health.model import Scope, Status
 
 from .background import Background
 from .outcome import Outcome
@@ -38,6 +39,53 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Transition:
+    """A probe's verdict has turned to another status.
+
+    The first verdict is no turn if it is ok.
+
+    :param at: when the run ended that turned it, by the time of day (UTC).
+    :param before: the status until then, or ``None`` if there was none.
+    :param after: the status from then on.
+    :param message: words for people. Show them to authorized callers alone.
+    """
+
+    at: datetime
+    organization_id: str | None
+    probe: str
+    before: Status | None
+    after: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A person has paused a probe.
+
+    :param organization_id: the organization, or ``None`` for the service or every organization.
+    :param scope: whether the service's runs are paused, or those of organizations.
+    :param until: when the pause ends (UTC).
+    """
+
+    probe: str
+    organization_id: str | None
+    scope: Scope
+    critical: bool
+    status: Status
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A pause has ended, by itself or by a person."""
+
+    probe: str
+    organization_id: str | None
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
 class EndedLate:
     """A run has raised an exception after it was settled."""
 
@@ -61,7 +109,7 @@ class NoVerdict:
     reason: str
 
 
-Event: t.TypeAlias = Settled | EndedLate | NoVerdict
+Event: t.TypeAlias = Settled | Transition | Paused | Resumed | EndedLate | NoVerdict
 
 # A listener takes an event in an empty context, and must return at once. If its work may block,
 # as writing to the log may, it returns a call that does the work later.

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 
 from .background import Watch
+from .entry import Entry, fresh_until
 from .environment import Clock
 from .flight import Flight
 from .outcome import Outcome, overdue, raised
-from .record import Entry, Keeper, entries_of, fresh_until
+from .record import Keeper, entries_of
 from .runner import Runner
 from .slots import Slots
 from .threads import NO_THREAD, Threads, name_thread
@@ -68,6 +69,7 @@ class Lane:
         clock: Clock,
     ) -> None:
         self.probe = runner.probe
+        self.place = keeper.place  # the index of its entries in records
         self.slots = slots
         self._runner = runner
         self._keeper = keeper
@@ -88,7 +90,7 @@ class Lane:
         flight = self._flights.get(key)
         if flight is None:  # nothing is settled for the key before this method ends
             record = self._keeper.records.get(key)
-            entry = None if record is None else entries_of(record)[self._keeper.place]
+            entry = None if record is None else entries_of(record)[self.place]
             if entry is not None and now < fresh_until(entry):
                 return entry
             if self._queue and self._flights.get(self._queue[-1].key) is not self._queue[-1]:
@@ -144,6 +146,23 @@ class Lane:
             return None
         return min(due, now + RECALL) if calls else due
 
+    def may_use(self, entry: Entry | None, now: float) -> bool:
+        """Tell whether a request may still be answered with an entry."""
+        policy = self._runner.policy
+        return entry is not None and now < policy.usable_until(fresh_until(entry))
+
+    def is_asked(self, key: str | None) -> bool:
+        """Tell whether the key has a flight that has not landed."""
+        return key in self._flights
+
+    def asked(self) -> list[str | None]:
+        """List the keys that have a flight."""
+        return [*self._flights]  # made in one step, which no thread disturbs
+
+    def hangs(self, key: str | None) -> bool:
+        """Tell whether a thread hangs in a run for the key."""
+        return self.slots.hung[key] > 0
+
     @locked
     def obstacle(self, flight: Flight) -> str | None:
         """Say what keeps a flight from beginning, if anything does."""
@@ -195,12 +214,13 @@ class Lane:
     def _conclude(self, flight: Flight, outcome: Outcome, at: float) -> None:
         if at >= flight.due:
             outcome, at = overdue(self._runner.policy.timeout), flight.due
+        took = at - t.cast(float, flight.started)
         try:
-            flight.result = self._keeper.settle(flight.key, outcome, at)
+            flight.result = self._keeper.settle(flight.key, outcome, at, took)
         except BaseException as error:  # noqa: BLE001 - out of memory: no request may wait
             flight.refusal = f"the probe's result could not be kept: {type(error).__name__}"
         with self._lock:
-            self.slots.note(at - t.cast(float, flight.started))
+            self.slots.note(took)
             # The flight goes only after its result is kept. Otherwise a request could find
             # neither of them.
             self._forget(flight)

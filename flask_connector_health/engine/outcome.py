@@ -8,10 +8,20 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from flask_connector_health.errors import ProbeDegraded, ProbeFailed
-from flask_connector_health.model import ProbeResult, Status, interpret, worse
+from flask_connector_health.model import (
+    NoAnswer,
+    NotApplicable,
+    ProbeResult,
+    Status,
+    interpret,
+    worse,
+)
 
 # How many characters of a message are kept, for each probe of each organization.
 MESSAGE = 1_000
+
+# What callers see of an exception whose text is for the log alone.
+RAISED = "it raised an exception; see the log"
 
 ADVICE = "mend the probe, or let it raise ProbeFailed if this failure is its answer"
 
@@ -38,12 +48,13 @@ def answered(answer: object) -> Outcome:
     """Turn a probe's answer into an outcome. A value that is no answer is a failure."""
     try:
         result = interpret(answer)
-        message = shortened(result.message)
-        if message is not result.message:
-            result = ProbeResult(result.status, message)
-        return Outcome(result)
-    except TypeError as error:
+    except NoAnswer as error:
         return Outcome(ProbeResult(Status.UNAVAILABLE, str(error)))
+    message = shortened(result.message)
+    if message is not result.message:
+        applies = not isinstance(result, NotApplicable)
+        result = ProbeResult(result.status, message) if applies else NotApplicable(message)
+    return Outcome(result)
 
 
 def raised(error: BaseException, advice: str = ADVICE) -> Outcome:
@@ -54,9 +65,8 @@ def raised(error: BaseException, advice: str = ADVICE) -> Outcome:
     chosen = _chosen(error)
     if chosen is not None:
         return Outcome(chosen)
-    words = "it raised an exception; see the log"
     # Its text is read here and not by a listener: where it blocks, the run is overdue.
-    return Outcome(ProbeResult(Status.UNAVAILABLE, words), error, named(error), advice)
+    return Outcome(ProbeResult(Status.UNAVAILABLE, RAISED), error, named(error), advice)
 
 
 def _chosen(error: BaseException) -> ProbeResult | None:
@@ -99,3 +109,11 @@ def text_of(error: BaseException) -> str:
     with suppress(BaseException):  # an exception's own __str__ may raise anything
         return shortened(str(error))
     return "(its text cannot be read)"
+
+
+def shown(message: str, probe: str, organization_id: str | None) -> str:
+    """Give a message for a caller. That of an exception says what to search the log for."""
+    if message != RAISED:
+        return message
+    owner = "" if organization_id is None else f" of organization {organization_id!r}"
+    return f'it raised an exception; search the log for "probe {probe!r}{owner}"'

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from flask_connector_health.model import (
     UNKNOWN,
+    NotApplicable,
     ProbeResult,
     Report,
     ReportedResult,
@@ -19,13 +20,17 @@ from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import Settings
 
 from .background import Background, Watch
+from .details import Details, detail
+from .entry import Entry, result_of
 from .environment import Environment, ProcessId
-from .events import Announcer, Listener, NoVerdict
+from .events import Announcer, Event, Listener, NoVerdict
 from .flight import Flight
+from .history import History
 from .lane import Lane
-from .record import Entry, Keeper, Records, result_of
+from .pauses import Pauses
+from .record import Keeper, Records
 from .runner import Runner
-from .scope import Scope, find_all
+from .scope import Asked, Scope, find_all
 from .slots import Slots
 from .threads import NativeThreads, Threads, is_gevent
 
@@ -37,6 +42,9 @@ CALLS = 1_000
 
 # The shortest pause between two looks of the watch, in seconds: a tiny timeout must not spin.
 SHORTEST_LOOK = 0.01
+
+# Organizations have none.
+NO_GROUPS: Mapping[str, Collection[str]] = {}
 
 _TOO_SLOW = (
     "it has no result within the request's deadline of {:g} s; make it faster, or raise"
@@ -58,14 +66,18 @@ class Process:
         parent: Process | None,
         settings: Settings,
         probes: Sequence[Probe],
+        groups: Mapping[str, Collection[str]],
         environment: Environment,
         listeners: Sequence[Listener],
+        history: History,
+        pauses: Pauses,
     ) -> None:
         self.identity = identity
         self._settings = settings
         self._environment = environment
         self._clock = environment.clock
-        self._deadline = settings.deadline
+        self._history = history
+        self._pauses = pauses
         self._threads = Threads()
         self._pool = NativeThreads() if is_gevent() else self._threads
         self._announcer = Announcer(listeners, Background("events", self._threads, CALLS))
@@ -73,62 +85,107 @@ class Process:
         interval = max(shortest, SHORTEST_LOOK)
         self._watch = Watch(self._look, interval, self._threads, self._clock)
         self._warned: dict[Lane, float] = {}
-        self.service = self._scope([p for p in probes if p.scope == "service"], 1)
+        self.service = self._scope([p for p in probes if p.scope == "service"], 1, groups)
         self.organization = self._scope(
             [p for p in probes if p.scope == "organization"], settings.max_organizations
         )
+        self._groups = {name: self.service.only(members) for name, members in groups.items()}
         if parent is not None:
             self.service.records.inherit(parent.service.records)
             self.organization.records.inherit(parent.organization.records)
 
-    def _scope(self, probes: Sequence[Probe], bound: int) -> Scope:
-        records = Records(bound, [probe.critical for probe in probes])
+    def _scope(
+        self,
+        probes: Sequence[Probe],
+        bound: int,
+        groups: Mapping[str, Collection[str]] = NO_GROUPS,
+    ) -> Scope:
+        places = [
+            [n for n, p in enumerate(probes) if p.name in names] for names in groups.values()
+        ]
+        records = Records(bound, [probe.critical for probe in probes], places)
         lanes = []
         for place, probe in enumerate(probes):
             policy = Policy.of(probe, self._settings)
             runner = Runner(probe, policy, self._environment, self._pool)
-            keeper = Keeper(probe, policy, records, place, self._environment, self._announcer)
-            slots = Slots(policy.slots, self._deadline)
+            keeper = Keeper(
+                probe, policy, records, place, self._environment, self._announcer, self._history
+            )
+            slots = Slots(policy.slots, self._settings.deadline)
             lanes.append(Lane(runner, keeper, slots, self._threads, self._watch, self._clock))
-        return Scope(lanes, records, self._clock)
+        return Scope(lanes, records, self._pauses, self._clock)
 
-    def status(self, organization_id: str | None) -> Status:
+    def asked(self, organization_id: str | None, group: str | None = None) -> list[Asked]:
+        """Give the scopes that a question is about, each with the key of its record."""
+        if group is not None:
+            return [(self._groups[group], None)]
+        own = [] if organization_id is None else [(self.organization, organization_id)]
+        return [(self.service, None), *own]
+
+    def announce(self, events: Iterable[Event]) -> None:
+        """Announce events, of which a person is the cause, in the background."""
+        for event in events:
+            self._announcer.announce_later(event)
+
+    def status(self, asked: Sequence[Asked]) -> Status:
         """Give the status alone of what :meth:`report` would report."""
-        found = self._found(organization_id)
-        return worst((lane.probe.critical, result.status) for lane, result in found)
+        results = self._results(asked, self._settings.deadline)
+        return worst(
+            (lane.probe.critical, result.status) for lane, (_, result) in results.items()
+        )
 
-    def report(self, organization_id: str | None) -> Report:
-        """Report on the service, or on an organization together with the service."""
-        return aggregate([reported(*found) for found in self._found(organization_id)])
+    def report(self, asked: Sequence[Asked], within: float | None) -> Report:
+        """Report on these scopes together.
 
-    def peek(self, organization_id: str | None) -> Report:
+        :param within: how many seconds to wait in place of the deadline.
+        """
+        limit = self._settings.deadline if within is None else within
+        results = self._results(asked, limit)
+        return aggregate([reported(lane, result) for lane, (_, result) in results.items()])
+
+    def peek(self, asked: Sequence[Asked]) -> Report:
         """Report what is kept, as :meth:`report` would use it now. This starts nothing."""
         now = self._clock.now()
         return aggregate(
             [
                 reported(lane, UNKNOWN if entry is None else result_of(entry))
-                for scope, key in self._asked(organization_id)
+                for scope, key in asked
                 for lane, entry in scope.kept(key, now)
             ]
         )
 
-    def _found(self, organization_id: str | None) -> list[tuple[Lane, ProbeResult]]:
-        until = self._clock.now() + self._deadline
-        found = find_all(self._asked(organization_id), until, self._threads, self._clock)
-        return [(lane, self._result(lane, each)) for lane, each in found.items()]
+    def details(self, organization_id: str | None) -> Details:
+        """Describe the verdicts of one scope's probes, after asking as :meth:`report` does."""
+        asked = self.asked(organization_id)
+        results = self._results(asked, self._settings.deadline)
+        scope, key = asked[-1]
+        now = self._clock.now()
+        probes = [
+            detail(lane, key, *results[lane], entry, self._pauses.of(lane.probe, key), now)
+            for lane, entry in scope.entries(key)
+        ]
+        counted = [(lane.probe.critical, results[lane][1].status) for lane in results]
+        service = counted[: len(self.service.lanes)]
+        return Details(worst(counted), worst(service), tuple(probes))
 
-    def _asked(self, organization_id: str | None) -> list[tuple[Scope, str | None]]:
-        service: list[tuple[Scope, str | None]] = [(self.service, None)]
-        own = [] if organization_id is None else [(self.organization, organization_id)]
-        return [*service, *own]
+    def _results(
+        self, asked: Sequence[Asked], limit: float
+    ) -> dict[Lane, tuple[Entry | Flight, ProbeResult]]:
+        """Find what a question is answered with, by lane.
 
-    def _result(self, lane: Lane, found: Entry | Flight) -> ProbeResult:
+        :param limit: for how many seconds to wait at most.
+        """
+        until = self._clock.now() + limit
+        found = find_all(asked, until, self._threads, self._clock)
+        return {lane: (each, self._result(lane, each, limit)) for lane, each in found.items()}
+
+    def _result(self, lane: Lane, found: Entry | Flight, limit: float) -> ProbeResult:
         if not isinstance(found, Flight):
             return result_of(found)
         if found.result is not None:
             return found.result
         reason = found.refusal or lane.obstacle(found)
-        self._warn(lane, found.key, reason or _TOO_SLOW.format(self._deadline))
+        self._warn(lane, found.key, reason or _TOO_SLOW.format(limit))
         return UNKNOWN if reason is None else ProbeResult(Status.UNAVAILABLE, reason)
 
     def _warn(self, lane: Lane, key: str | None, reason: str) -> None:
@@ -148,6 +205,7 @@ class Process:
 def reported(lane: Lane, result: ProbeResult) -> ReportedResult:
     """Describe a lane's probe, with the result that a report has of it."""
     probe = lane.probe
+    applicable = not isinstance(result, NotApplicable)
     return ReportedResult(
-        probe.name, probe.scope, probe.critical, result.status, result.message
+        probe.name, probe.scope, probe.critical, result.status, result.message, applicable
     )

@@ -1,47 +1,32 @@
 """Records, which hold what is kept for a key, and keepers, which alone write them.
 
 A record holds only tuples, numbers and strings, so the garbage collector need not visit it.
-Only the accessors here know the order of the fields.
+Only the accessors here know the order of its fields.
 """
 
 from __future__ import annotations
 
 import math
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import itemgetter
 
-from flask_connector_health.model import STATUSES, ProbeResult, Status, Streaks, judge, weigh
-from flask_connector_health.probes.policy import MEMORY, Policy
+from flask_connector_health.model import ProbeResult, Status, weigh
+from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 
 from .cache import Cache
+from .entry import Ended, Entry, fresh_until, result_of, since_of, status_of, succeed
 from .environment import Environment
 from .events import Announcer, EndedLate, Settled
+from .history import History
 from .outcome import Outcome
 
-# What is kept of a probe: its verdict's severity and message, until when that is fresh, until
-# when it may be served, its streaks, and since when it has that severity. Times are monotonic
-# seconds.
-Entry: t.TypeAlias = tuple[int, str, float, float, int, int, float]
-
-# What is kept for a key: until when all entries are fresh, the verdict's severity, and for each
-# probe of the scope its entry, or None before its first verdict.
-Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...]]
-
-#: Until when an entry is fresh.
-fresh_until: Callable[[Entry], float] = itemgetter(2)
-
-#: Until when an entry may be served while a run refreshes it.
-usable_until: Callable[[Entry], float] = itemgetter(3)
-
-#: Since when an entry's verdict has its status.
-since_of: Callable[[Entry], float] = itemgetter(6)
-
-_severity: Callable[[Entry], int] = itemgetter(0)
-_message: Callable[[Entry], str] = itemgetter(1)
-_streaks: Callable[[Entry], Streaks] = itemgetter(4, 5)
+# What is kept for a key: until when all entries are fresh, and the verdict's severity; for each
+# probe of the scope its entry, or None before its first verdict; and for each group until when
+# its own entries are fresh, and its severity. Times are monotonic seconds.
+Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...], tuple[tuple[float, int], ...]]
 
 #: Until when every entry of a record is fresh.
 all_fresh_until: Callable[[Record], float] = itemgetter(0)
@@ -52,59 +37,8 @@ severity_of: Callable[[Record], int] = itemgetter(1)
 #: A record's entries, in the order of the scope's probes.
 entries_of: Callable[[Record], tuple[Entry | None, ...]] = itemgetter(2)
 
-
-def status_of(entry: Entry) -> Status:
-    """Read an entry's status."""
-    return STATUSES[_severity(entry)]
-
-
-def result_of(entry: Entry) -> ProbeResult:
-    """Read an entry's verdict: its status and its message."""
-    return ProbeResult(STATUSES[_severity(entry)], _message(entry))
-
-
-def entry_of(
-    status: Status, message: str, until: tuple[float, float], streaks: Streaks, since: float
-) -> Entry:
-    """Make an entry. This is the one place where an entry is made.
-
-    :param until: until when it is fresh, and until when it may be served.
-    :param since: since when the verdict has this status.
-    """
-    return (status.severity, message, *until, *streaks, since)
-
-
-def succeed(
-    previous: Entry | None, outcome: Outcome, policy: Policy, *, at: float, jitter: float
-) -> Entry:
-    """Make the entry that follows another one when a run is settled.
-
-    The first result becomes the verdict at once. So does a result if the previous one is too
-    old to count. While the status stays the same, so does the moment since when it holds.
-
-    :param at: when the run ended, or became overdue.
-    :param jitter: from 0 to 1.
-    """
-    result = outcome.result
-    until = policy.lifetime(result.status, at, jitter=jitter)
-    if previous is None:
-        return entry_of(result.status, result.message, until, (0, 0), at)
-    before, message = status_of(previous), _message(previous)
-    verdict, streaks = result.status, (0, 0)
-    if at < max(usable_until(previous), fresh_until(previous) + MEMORY):
-        verdict, streaks = judge(
-            result.status,
-            before,
-            _streaks(previous),
-            failure_threshold=policy.failure_threshold,
-            recovery_threshold=policy.recovery_threshold,
-        )
-    if verdict is result.status:
-        message = result.message
-    elif verdict is not before:  # it lies between the two, and neither message describes it
-        message = ""
-    since = since_of(previous) if verdict is before else at
-    return entry_of(verdict, message, until, streaks, since)
+#: For each group, until when its entries are fresh, and the severity of its verdict.
+groups_of: Callable[[Record], tuple[tuple[float, int], ...]] = itemgetter(3)
 
 
 class Records(Cache[str | None, Record]):
@@ -112,11 +46,15 @@ class Records(Cache[str | None, Record]):
 
     :param bound: how many there may be at once.
     :param critical: for each probe of the scope, whether it is critical.
+    :param groups: for each group, the indexes of its probes.
     """
 
-    def __init__(self, bound: int, critical: Sequence[bool]) -> None:
+    def __init__(
+        self, bound: int, critical: Sequence[bool], groups: Sequence[Sequence[int]] = ()
+    ) -> None:
         super().__init__(bound)
         self._critical = critical
+        self._groups = groups
         self.blank: tuple[Entry | None, ...] = (None,) * len(critical)
 
     def replace(
@@ -134,19 +72,29 @@ class Records(Cache[str | None, Record]):
         return was, t.cast(Entry, entries_of(after)[place])
 
     def _composed(self, entries: Sequence[Entry | None]) -> Record:
-        """Make a record, which is fresh until its first entry expires.
+        until, severity = self.verdict(entries)
+        groups = tuple(self.verdict(entries, places) for places in self._groups)
+        return until, severity, tuple(entries), groups
 
-        It is as bad as its worst probe. A probe that is not critical degrades it at most.
+    def verdict(
+        self, entries: Sequence[Entry | None], places: Iterable[int] | None = None
+    ) -> tuple[float, int]:
+        """Give until when entries are fresh, and the severity of the worst of them.
+
+        The severity of a probe that is not critical is that of "degraded" at most.
+
+        :param places: the indexes of the entries that count; by default, of all.
         """
-        until, severity = math.inf, Status.OK.severity
-        for entry, critical in zip(entries, self._critical, strict=True):
+        until, worst = math.inf, Status.OK.severity
+        for place in range(len(entries)) if places is None else places:
+            entry = entries[place]
             if entry is None:
                 until = -math.inf
                 continue
             until = min(until, fresh_until(entry))
-            status = weigh(STATUSES[_severity(entry)], critical=critical)
-            severity = max(severity, status.severity)
-        return until, severity, tuple(entries)
+            status = status_of(entry) or Status.OK
+            worst = max(worst, weigh(status, critical=self._critical[place]).severity)
+        return until, worst
 
 
 class Keeper:
@@ -163,6 +111,7 @@ class Keeper:
         place: int,
         environment: Environment,
         announcer: Announcer,
+        history: History,
     ) -> None:
         self._probe = probe
         self._policy = policy
@@ -170,28 +119,37 @@ class Keeper:
         self.place = place
         self._environment = environment
         self._announcer = announcer
+        self._history = history
 
-    def settle(self, key: str | None, outcome: Outcome, at: float) -> ProbeResult:
+    def settle(self, key: str | None, outcome: Outcome, at: float, took: float) -> ProbeResult:
         """Turn a run's outcome into the key's verdict.
 
         :param at: when the run ended, or became overdue.
+        :param took: for how many seconds it had run by then.
         :return: the verdict.
         """
+        clock = self._environment.clock
+        ended = Ended(at, clock.time_of_day() - (clock.now() - at), took)
         jitter = self._environment.jitter()
-        change = partial(succeed, outcome=outcome, policy=self._policy, at=at, jitter=jitter)
+        change = partial(
+            succeed, outcome=outcome, policy=self._policy, ended=ended, jitter=jitter
+        )
         was, entry = self.records.replace(key, self.place, change)
-        result = result_of(entry)
+        before, result = status_of(was), result_of(entry)
         event = Settled(
             self._probe.name,
             key,
             self._probe.critical,
-            before=None if was is None else status_of(was),
-            held=None if was is None else at - since_of(was),
+            before=before,
+            held=None if was is None or before is None else at - since_of(was),
             verdict=result.status,
             outcome=outcome,
             at=at,
         )
         self._announcer.announce(event)
+        turn = self._history.note(event, ended.time_of_day, result.message)
+        if turn is not None:
+            self._announcer.announce(turn)
         return result
 
     def discard(self, key: str | None, outcome: Outcome | str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from .entry import Entry, fresh_until
 from .environment import Clock
 from .flight import Flight, wait_for
 from .lane import Lane
-from .record import Entry, Records, entries_of, fresh_until, usable_until
+from .pauses import Pauses
+from .record import Record, Records, entries_of, severity_of
 from .threads import START, Threads
 
 # Seconds that one thread has to begin all runs of a request, before more threads are called.
@@ -21,40 +23,63 @@ Found: t.TypeAlias = dict[Lane, Entry | Flight]
 
 
 class Scope:
-    """The lanes and the records of a scope. A record's entries have the order of the lanes."""
+    """The lanes of a scope, or of a group of its probes, and the records of the scope."""
 
-    def __init__(self, lanes: list[Lane], records: Records, clock: Clock) -> None:
+    def __init__(
+        self, lanes: list[Lane], records: Records, pauses: Pauses, clock: Clock
+    ) -> None:
         self.lanes = lanes
         self.records = records
+        self._pauses = pauses
         self._clock = clock
+
+    def only(self, names: Collection[str]) -> Scope:
+        """Make a scope of these probes alone, which shares all else with this one."""
+        lanes = [lane for lane in self.lanes if lane.probe.name in names]
+        return Scope(lanes, self.records, self._pauses, self._clock)
 
     def find(self, key: str | None, before: Mapping[Lane, Entry | Flight]) -> Found:
         """Find each probe's entry. If that may not be used, find the flight to wait for.
 
-        An entry past its TTL may be used while a run refreshes it, up to ``max_stale``.
+        An entry past its TTL may be used while a run refreshes it, up to ``max_stale``. While a
+        probe is paused, the entry of its pause is used.
 
         :param before: what was found before a wait. Its flights are kept. Its entries are not,
             since they may be too old by now, or newer ones may have arrived.
         """
-        pairs, now = self._entries(key), self._clock.now()
+        now = self._clock.now()
         found: Found = {}
-        for lane, entry in pairs:
+        for lane, entry in self.entries(key):
             was = before.get(lane)
             kept = was if isinstance(was, Flight) else None
-            found[lane] = kept or self._usable(lane, key, entry, now)
+            paused = self._paused(lane, key)
+            found[lane] = paused or kept or self._usable(lane, key, entry, now)
         return found
 
     def kept(self, key: str | None, now: float) -> list[tuple[Lane, Entry | None]]:
         """Give each probe's entry, or ``None`` if there is none that may be used now."""
         return [
-            (lane, entry if entry is not None and now < usable_until(entry) else None)
-            for lane, entry in self._entries(key)
+            (lane, self._paused(lane, key) or (entry if lane.may_use(entry, now) else None))
+            for lane, entry in self.entries(key)
         ]
 
-    def _entries(self, key: str | None) -> Iterable[tuple[Lane, Entry | None]]:
+    def entries(self, key: str | None) -> list[tuple[Lane, Entry | None]]:
+        """Give each probe's own entry, however old, or ``None`` if there is none."""
         record = self.records.get(key)
         entries = self.records.blank if record is None else entries_of(record)
-        return zip(self.lanes, entries, strict=True)
+        return [(lane, entries[lane.place]) for lane in self.lanes]
+
+    def verdict(self, key: str | None, record: Record) -> tuple[int, Sequence[Entry | None]]:
+        """Give a record's severity and its entries, with the pauses that hold."""
+        entries = entries_of(record)
+        if not self._pauses.held:
+            return severity_of(record), entries
+        held = [self._paused(lane, key) or entries[lane.place] for lane in self.lanes]
+        return self.records.verdict(held)[1], held
+
+    def _paused(self, lane: Lane, key: str | None) -> Entry | None:
+        pause = self._pauses.of(lane.probe, key) if self._pauses.held else None
+        return None if pause is None else pause.entry
 
     def _usable(
         self, lane: Lane, key: str | None, entry: Entry | None, now: float
@@ -62,19 +87,20 @@ class Scope:
         if entry is not None and now < fresh_until(entry):
             return entry
         joined = lane.join(key)
-        if entry is None or now >= usable_until(entry) or not isinstance(joined, Flight):
+        if entry is None or not lane.may_use(entry, now) or not isinstance(joined, Flight):
             return joined
         if joined.lacks_thread:
             lane.call(joined)
         return entry
 
 
-def find_all(
-    asked: Sequence[tuple[Scope, str | None]], until: float, threads: Threads, clock: Clock
-) -> Found:
+# A scope, and the key of its record.
+Asked: t.TypeAlias = tuple[Scope, str | None]
+
+
+def find_all(asked: Sequence[Asked], until: float, threads: Threads, clock: Clock) -> Found:
     """Find every entry of several scopes. If flights are needed, wait for all of them together.
 
-    :param asked: the scopes, each with the key of its record.
     :param until: the request's deadline. The wait ends then, even if a flight has not landed.
     """
     found: Found = {}

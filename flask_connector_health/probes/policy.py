@@ -38,13 +38,16 @@ class Policy:
             options[field.name] = getattr(settings, field.name) if own is None else own
         return cls(**options)
 
-    def lifetime(self, status: Status, at: float, *, jitter: float) -> tuple[float, float]:
-        """Say until when a run's result is fresh, and until when it may be served at all.
+    def fresh_until(self, status: Status, at: float, *, jitter: float) -> float:
+        """Say until when a run's result is fresh.
 
         :param at: when the run ended.
         :param jitter: from 0 to 1, how much of the jitter applies.
         """
         ttl = self.ttl if status.available else min(self.ttl, self.failure_ttl)
-        fresh = at + ttl * (1.0 - JITTER * jitter)
+        return at + ttl * (1.0 - JITTER * jitter)
+
+    def usable_until(self, fresh: float) -> float:
+        """Say until when a result may be served at all that is fresh until then."""
         # Without a TTL, no later request is answered with it.
-        return fresh, fresh + self.max_stale if self.ttl else fresh
+        return fresh + self.max_stale if self.ttl else fresh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask_connector_health import checks
@@ -32,6 +32,7 @@ class ProbeOptions(t.TypedDict, total=False):
     failure_threshold: int | None
     recovery_threshold: int | None
     slots: int | None
+    tags: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Probe:
     :param failure_threshold: how many results in a row turn a verdict to a worse status.
     :param recovery_threshold: how many results in a row turn a verdict to a better status.
     :param slots: how many runs of the probe may go on at once. As many more may hang.
+    :param tags: words by which groups choose it.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Probe:
     failure_threshold: int | None = None
     recovery_threshold: int | None = None
     slots: int | None = None
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -79,6 +82,8 @@ class Probe:
         for option in ("failure_threshold", "recovery_threshold", "slots"):
             if (value := getattr(self, option)) is not None:
                 self._check(option, checks.whole, value, least=1)
+        self._check("tags", checks.words, self.tags)
+        object.__setattr__(self, "tags", tuple(self.tags))
 
     def _check(
         self, option: str, check: Callable[..., object], *args: t.Any, **bounds: int

@@ -24,7 +24,10 @@ from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
 from flask_connector_health.log import LOGGER
 from tests.clockwork import (
     PATIENCE,
+    Clock,
     Gated,
+    Told,
+    drive,
     engine_of,
     engine_threads,
     eventually,
@@ -32,7 +35,7 @@ from tests.clockwork import (
     report_of,
     result_of,
 )
-from tests.conftest import PUBLIC, MakeApp
+from tests.conftest import PUBLIC, MakeApp, MakeMonitor
 
 DEADLINE = 0.2
 
@@ -325,24 +328,20 @@ def test_without_a_single_thread_to_have_the_answer_comes_within_the_deadline(
     eventually(lambda: client.get(PUBLIC).status_code == 200)
 
 
-def test_no_verdict_asks_for_the_time_of_day(
-    make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
+def test_no_verdict_goes_by_the_time_of_day(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    told, days = Told(), iter([1e9, 2e9, 0.0])
+    monkeypatch.setattr(clock, "time_of_day", lambda: next(days))
+    monitor = make_monitor(drive(told), TTL=5.0, MAX_STALE=0.0)
 
-    def step() -> float:
-        asked.append(1)
-        return 0.0
+    for _ in range(3):
+        assert monitor.report().status is Status.OK
+        clock.advance(4.0)
+        assert monitor.report().status is Status.OK
+        clock.advance(1.0)
 
-    health.add_probe(lambda organization_id: True, name="own", scope="organization")
-    app = make_app()
-    for name in ("time", "time_ns"):
-        monkeypatch.setattr(time, name, step)
-
-    found = [report_of(app, "org_a").status for _ in range(3)]
-
-    assert found == [Status.OK] * 3
-    assert asked == []
+    assert told.runs == 3
 
 
 # Load

@@ -113,7 +113,8 @@ def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
     assert [record.getMessage() for record in caplog.records] == [
         "probe 'drive' fails, so the service is unavailable:"
         f" it returned {repr(answer) if type(answer) is str else type(answer).__name__};"
-        " return True, False, 'ok', 'degraded', 'unavailable', a Status or a ProbeResult"
+        " return True, False, 'ok', 'degraded', 'unavailable', a Status, a ProbeResult or"
+        " NotApplicable()"
     ]
 
 

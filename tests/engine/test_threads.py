@@ -9,10 +9,10 @@ import typing as t
 
 import pytest
 
-from flask_connector_health import Status
+from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine import threads as threads_module
+from flask_connector_health.engine.entry import Ended, entry_of
 from flask_connector_health.engine.flight import Flight
-from flask_connector_health.engine.record import entry_of
 from flask_connector_health.engine.threads import Bell, Threads
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import (
@@ -90,7 +90,7 @@ def test_threads_end_when_they_have_been_idle(make_monitor: MakeMonitor, clock: 
     clock.close()
 
     eventually(lambda: not engine_threads())
-    too_old = entry_of(Status.OK, "", (0.0, 0.0), (0, 0), 0.0)
+    too_old = entry_of(ProbeResult(Status.OK), 0.0, Ended(0.0, 0.0, 0.0))
     monitor._current().service.records.replace(None, 0, lambda _: too_old)
     eventually(lambda: monitor.report().available)
 

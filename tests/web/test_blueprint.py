@@ -232,6 +232,7 @@ def test_a_report_is_plain_data_for_json(make_app: MakeApp, health: ConnectorHea
                 "critical": True,
                 "status": "ok",
                 "message": "",
+                "applicable": True,
             },
             {
                 "name": "availability",
@@ -239,6 +240,7 @@ def test_a_report_is_plain_data_for_json(make_app: MakeApp, health: ConnectorHea
                 "critical": True,
                 "status": "degraded",
                 "message": "",
+                "applicable": True,
             },
             {
                 "name": "drive",
@@ -246,6 +248,7 @@ def test_a_report_is_plain_data_for_json(make_app: MakeApp, health: ConnectorHea
                 "critical": False,
                 "status": "unavailable",
                 "message": "token expired",
+                "applicable": True,
             },
         ],
     }
