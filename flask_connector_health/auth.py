@@ -36,6 +36,10 @@ def _error_code(auth: t.Any) -> object:
 _DEFAULT_ERROR = _error_code(HTTPAuth())
 
 
+# What an error says: its code, its message, and its system message.
+Words: t.TypeAlias = tuple[str, str, str]
+
+
 class _Granted(t.NamedTuple):
     principal: object
 
@@ -56,6 +60,16 @@ class Refused(Unauthorized):
         return [*super().get_headers(*args, **kwargs), *self.challenges]
 
 
+class DetailsRefused(Forbidden):
+    """A caller who may not see the details of the service."""
+
+    words: Words = (
+        "FORBIDDEN",
+        "You have no access to the details of the service",
+        "Forbidden",
+    )
+
+
 class Guard:
     """Authenticates and authorizes the current request.
 
@@ -65,6 +79,7 @@ class Guard:
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._authorizer = _sync(app, "AUTHORIZE", settings.authorize)
+        self._details = _sync(app, "AUTHORIZE_DETAILS", settings.authorize_details or _nobody)
         self._foreign = {403: Forbidden, 404: NotFound}[settings.foreign_organization]
         self._own = self._bearer = self._api_key = None
         if settings.auth is not None:
@@ -94,6 +109,16 @@ class Guard:
         granted = self._authorizer(principal, organization_id)
         if not _decided(granted, "AUTHORIZE"):
             raise self._foreign
+
+    def authorize_details(self, principal: object, organization_id: str | None) -> None:
+        """Check that the principal may see the details of an organization, or of the service.
+
+        :raises werkzeug.exceptions.HTTPException: 403 if it may not see those of the service;
+            403 or 404, by the setting, if it may not see those of the organization.
+        """
+        granted = self._details(principal, organization_id)
+        if not _decided(granted, "AUTHORIZE_DETAILS"):
+            raise DetailsRefused if organization_id is None else self._foreign
 
     def _gate(self) -> _HostsGate | _TokenGate | None:
         # An Authorization header decides if there is one. With flask-httpauth's own MultiAuth,
@@ -165,6 +190,11 @@ def _refused(part: t.Any, answer: t.Any) -> Refused:
 def allow_any_organization(principal: object, organization_id: str) -> bool:
     """Authorize every authenticated caller for every organization."""
     return True
+
+
+def _nobody(principal: object, organization_id: str | None) -> bool:
+    """Let nobody see details."""
+    return False
 
 
 class _TokenGate(HTTPTokenAuth):  # type: ignore[misc]

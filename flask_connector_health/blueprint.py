@@ -12,11 +12,9 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import InternalServerError
 
 from . import checks, servers
-from .auth import Guard
 from .engine.environment import Environment
 from .engine.monitor import Monitor
 from .errors import ConfigurationError
-from .fast_path import answer_ahead
 from .log import Log, warn
 from .mounting import check_mounting
 from .probes.spec import (
@@ -28,9 +26,9 @@ from .probes.spec import (
     check_options,
     name_of,
 )
-from .responses import PUBLIC, internal_server_error, prebuilt
+from .responses import internal_server_error
+from .routes import add_routes
 from .settings import Settings, own_keys
-from .views import ORGANIZATION_RULE, SERVICE_RULE, make_organization, make_service
 
 F = t.TypeVar("F", bound=ProbeCall)
 
@@ -42,7 +40,7 @@ _REGISTER = "register it: app.register_blueprint(health)"
 
 
 class ConnectorHealth(Blueprint):
-    """The two health routes, as a blueprint.
+    """The health routes, as a blueprint: two for everybody, and those of the configuration.
 
     ``app.register_blueprint(health)`` reads the app's ``CONNECTOR_HEALTH_`` configuration once,
     and makes a :class:`Monitor`, which :func:`get_monitor` finds. The blueprint can be
@@ -161,17 +159,7 @@ class ConnectorHealth(Blueprint):
             [Log(app.app_context, settings, len(probes))],
             partial(_warn_of_changes, app),
         )
-        views = {
-            SERVICE_RULE: make_service(settings, monitor),
-            ORGANIZATION_RULE: make_organization(settings, monitor, Guard(app, settings)),
-        }
-        for rule, view in views.items():
-            # Slashes must never cause a redirect, which some health checks take for healthy.
-            options = {"strict_slashes": False, "merge_slashes": False}
-            host = state.options.get("host")
-            state.add_url_rule(rule, view.__name__, view, host=host, **options)
-        if settings.fast_path:
-            answer_ahead(state, monitor, prebuilt(settings, PUBLIC))
+        add_routes(state, settings, monitor)
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         app.extensions.setdefault(_EXTENSION, {})[name] = monitor
         app.extensions[_CONFIG] = own_keys(app.config)

@@ -13,10 +13,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from .auth import CHALLENGE
+from .auth import CHALLENGE, Words
 from .model import Report, Status
 from .schemas import ErrorSchema, HealthSchema
-from .settings import Settings
 
 PUBLIC = {"Cache-Control": "no-store"}
 SCOPED = {**PUBLIC, "Vary": "Authorization, X-API-Key"}
@@ -26,8 +25,8 @@ _OURS = ("Content-Type", "Content-Length", "Cache-Control")
 
 _TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
 
-# What the API calls its refusals: code, message and system message by HTTP code.
-_REFUSALS = {
+# What the API calls its refusals, by HTTP code.
+_REFUSALS: Mapping[int, Words] = {
     401: (
         "AUTHENTICATION_REQUIRED",
         "User authentication required",
@@ -52,6 +51,9 @@ _REFUSALS = {
 
 # A body, its status line, and all of its headers.
 Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
+
+# What a route answers for each status.
+Answers: t.TypeAlias = Mapping[Status, Prebuilt]
 
 
 class HealthResponse(Response):
@@ -88,15 +90,24 @@ class HealthResponse(Response):
         return super().call_on_close(func)
 
 
-def prebuilt(settings: Settings, headers: Mapping[str, str]) -> dict[Status, Prebuilt]:
-    """Make the health answer for each status."""
+def prebuilt(headers: Mapping[str, str], *, unavailable: int, retry_after: int) -> Answers:
+    """Make the health answer for each status.
+
+    :param unavailable: the HTTP code for "unavailable".
+    :param retry_after: how many seconds a 503 asks its client to wait. 0 leaves the header out.
+    """
     schema, answers = HealthSchema(), {}
     for status in Status:
         body = schema.dumps(Report(status)).encode()
-        code = 200 if status.available else settings.unavailable_status_code
-        response = _respond(body, code, Headers(headers), settings.retry_after)
+        code = 200 if status.available else unavailable
+        response = _respond(body, code, Headers(headers), retry_after)
         answers[status] = body, response.status, list(response.headers)
     return answers
+
+
+def data(body: str) -> Response:
+    """Make the response with details, which is a 200 whatever they say."""
+    return _respond(body.encode(), 200, Headers(SCOPED), retry_after=0)
 
 
 def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
@@ -108,7 +119,8 @@ def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
     code, name = error.code or 0, error.name
     if code < 400:  # a refusal must never read as a success, whatever the host has raised
         code, name = 500, InternalServerError().name
-    body = ErrorSchema().dumps({"success": False, "error": _detail(code, name)})
+    words = getattr(error, "words", None)  # of our own exceptions
+    body = ErrorSchema().dumps({"success": False, "error": _detail(code, name, words)})
     headers = Headers(SCOPED)
     for header, value in _headers_of(error):
         if header.title() not in _OURS:
@@ -143,9 +155,9 @@ def _headers_of(error: HTTPException) -> Iterator[tuple[str, str]]:
         yield from Headers(headers)
 
 
-def _detail(code: int, name: str) -> dict[str, object]:
+def _detail(code: int, name: str, words: Words | None) -> dict[str, object]:
     default = (re.sub("[^A-Z]+", "_", name.upper()), name, name)
-    error_code, message, system_message = _REFUSALS.get(code, default)
+    error_code, message, system_message = words or _REFUSALS.get(code, default)
     return {
         "code": error_code,
         "message": message,

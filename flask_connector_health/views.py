@@ -1,4 +1,4 @@
-"""The view functions of the two routes."""
+"""The view functions of the routes that answer whether something is available."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from .auth import Guard
 from .engine.monitor import Monitor
-from .responses import PUBLIC, SCOPED, HealthResponse, prebuilt, refusal
+from .model import Status
+from .responses import SCOPED, Answers, HealthResponse, prebuilt, refusal
 from .settings import Settings
-
-SERVICE_RULE = "/knowledge/connectors/health"
-ORGANIZATION_RULE = "/organizations/<organization_id>/knowledge/connectors/health"
 
 # The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
 LONGEST_ID = 255
@@ -23,10 +21,12 @@ LONGEST_ID = 255
 # Views are plain functions, since extensions set attributes on views, and wrap them.
 View: t.TypeAlias = Callable[..., ResponseReturnValue]
 
+# Decides whether a principal may see an organization. If not, it raises an HTTPException.
+Authorize: t.TypeAlias = Callable[[object, str], None]
 
-def make_service(settings: Settings, monitor: Monitor) -> View:
+
+def make_service(monitor: Monitor, answers: Answers) -> View:
     """Make the view of the service. It ignores what the host adds to the URL's values."""
-    answers = prebuilt(settings, PUBLIC)
 
     def service(**_: t.Any) -> ResponseReturnValue:
         """Answer whether the connector service is available."""
@@ -35,28 +35,61 @@ def make_service(settings: Settings, monitor: Monitor) -> View:
     return service
 
 
+def make_group(name: str, ask: Callable[[], Status], answers: Answers) -> View:
+    """Make the view of a group. It ignores what the host adds to the URL's values.
+
+    :param ask: gives the status of the group.
+    """
+
+    def group(**_: t.Any) -> ResponseReturnValue:
+        """Answer whether this instance may be sent requests, by the probes of a group."""
+        return HealthResponse(*answers[ask()])
+
+    group.__name__ = f"group_{name}"
+    return group
+
+
 def make_organization(settings: Settings, monitor: Monitor, guard: Guard) -> View:
     """Make the view of the organizations. It ignores what the host adds to the URL's values."""
-    answers, pattern = prebuilt(settings, SCOPED), settings.organization_id_pattern
+    code, retry_after = settings.unavailable_status_code, settings.retry_after
+    answers = prebuilt(SCOPED, unavailable=code, retry_after=retry_after)
+    admit = make_gate(settings, guard)
 
     def organization(organization_id: object = None, **_: t.Any) -> ResponseReturnValue:
         """Answer whether the service is available for an organization, after authorization."""
-        if not isinstance(organization_id, str):
-            organization_id = _id_in_url()
         try:
-            principal = guard.authenticate()
-            if len(organization_id) > LONGEST_ID or not pattern.fullmatch(organization_id):
-                raise UnprocessableEntity
-            guard.authorize(principal, organization_id)
+            admitted = admit(organization_id, guard.authorize)
         except HTTPException as error:
-            if error.response is not None:
-                return error.get_response()  # the host has made a response of its own
-            if 300 <= (error.code or 500) < 400:
-                raise
-            return refusal(error, retry_after=settings.retry_after)
-        return HealthResponse(*answers[monitor.status(organization_id)])
+            return refused(error, settings)
+        return HealthResponse(*answers[monitor.status(admitted)])
 
     return organization
+
+
+def make_gate(settings: Settings, guard: Guard) -> Callable[[object, Authorize], str]:
+    """Make what goes before all work for an organization: who calls, and who may see which."""
+    pattern = settings.organization_id_pattern
+
+    def admit(organization_id: object, authorize: Authorize) -> str:
+        """Return the id if the caller may see the organization. Otherwise, raise."""
+        if not isinstance(organization_id, str):
+            organization_id = _id_in_url()
+        principal = guard.authenticate()
+        if len(organization_id) > LONGEST_ID or not pattern.fullmatch(organization_id):
+            raise UnprocessableEntity
+        authorize(principal, organization_id)
+        return organization_id
+
+    return admit
+
+
+def refused(error: HTTPException, settings: Settings) -> ResponseReturnValue:
+    """Answer a refusal. A response of the host's own, and a redirect, pass as they are."""
+    if error.response is not None:
+        return error.get_response()
+    if 300 <= (error.code or 500) < 400:
+        raise error
+    return refusal(error, retry_after=settings.retry_after)
 
 
 def _id_in_url() -> str:

@@ -55,10 +55,13 @@ LAYERS = {
     "auth": 11,
     "mounting": 11,
     "responses": 12,
+    "query": 12,
     "views": 13,
+    "detail_views": 14,
     "fast_path": 14,
-    "blueprint": 15,
-    "": 16,
+    "routes": 15,
+    "blueprint": 16,
+    "": 17,
 }
 WEB = {"flask", "werkzeug"}
 THIRD_PARTY = {
@@ -66,7 +69,10 @@ THIRD_PARTY = {
     "auth": WEB | {"flask_httpauth"},
     "mounting": WEB,
     "responses": WEB,
+    "query": WEB,
     "views": WEB,
+    "detail_views": WEB,
+    "routes": WEB,
     "fast_path": WEB | {"_typeshed"},
     "blueprint": WEB,
 }

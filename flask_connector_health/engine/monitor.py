@@ -209,7 +209,9 @@ class Monitor:
 
     def _group_status(self, organization_id: str | None, group: str) -> Status:
         self._groups.check(organization_id, group)
-        if self._groups.is_drained(group):
+        if not self._groups.members[group]:
+            return Status.OK
+        if self._groups.is_draining():
             return Status.UNAVAILABLE
         process = self._process
         if process is not None and not self._paused:
