@@ -21,6 +21,7 @@ LAYERS = {
     "errors": 0,
     "model": 0,
     "checks": 0,
+    "access_log": 0,
     "settings": 1,
     "probes": 1,
     "probes.spec": 1,
