@@ -22,6 +22,10 @@ def create_app(config: Mapping[str, t.Any] | None = None) -> Flask:
         CONNECTOR_HEALTH_VERIFY_TOKEN=verify_token,
         CONNECTOR_HEALTH_VERIFY_API_KEY=verify_api_key,
         CONNECTOR_HEALTH_AUTHORIZE=may_see,
+        CONNECTOR_HEALTH_AUTHORIZE_DETAILS=may_see,
+        # For the orchestrator of an instance. No other server's failure takes it out of use.
+        CONNECTOR_HEALTH_GROUPS={"live": [], "ready": ["tag:own"]},
+        CONNECTOR_HEALTH_DRAIN_FILE="drain",  # in the instance folder
         # A look into SQLite is cheap enough for every request, and shows a change at once.
         # Leave the default, or more, where a probe asks another server.
         CONNECTOR_HEALTH_TTL=0.0,

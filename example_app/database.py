@@ -15,7 +15,7 @@ TABLES = [
     """CREATE TABLE credential (
         digest TEXT PRIMARY KEY,
         kind TEXT NOT NULL CHECK (kind IN ('token', 'api_key')),
-        organization_id TEXT NOT NULL REFERENCES organization
+        organization_id TEXT REFERENCES organization -- NULL: an operator of this service
     )""",
     """CREATE TABLE connector (
         organization_id TEXT NOT NULL REFERENCES organization,
@@ -33,6 +33,7 @@ CREDENTIALS = [
     ("xyz-key", "api_key", "org_xyz789"),
     ("abc-token", "token", "org_abc123"),
     ("abc-key", "api_key", "org_abc123"),
+    ("ops-token", "token", None),
 ]
 CONNECTORS = [
     ("org_xyz789", "google-drive", "2026-01-01T09:00:00Z"),
@@ -70,7 +71,7 @@ def _fill(connection: sqlite3.Connection) -> None:
         connection.execute(table)
     connection.executemany(
         "INSERT INTO organization VALUES (?)",
-        {(organization_id,) for _, _, organization_id in CREDENTIALS},
+        {(organization_id,) for organization_id, _, _ in CONNECTORS},
     )
     connection.executemany(
         "INSERT INTO credential VALUES (?, ?, ?)",

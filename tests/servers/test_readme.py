@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import doctest
 import os
 import pathlib
 import re
@@ -43,7 +44,10 @@ NAMES = [
     "requests",
     "fetch",
     "sdk",
+    "night",
+    "pause",
     "mounted",
+    "groups",
     "own auth",
     "cors",
     "limits",
@@ -178,6 +182,30 @@ def test_a_hosts_own_code_can_ask(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("[] {'status': 'ok', 'available': True, 'results': [{'name'")
     assert printed[1] == "unavailable"
+
+
+@pytest.mark.usefixtures("host")
+def test_planned_work_pauses_a_probe(capsys: pytest.CaptureFixture[str]) -> None:
+    names = execute(BLOCKS["pause"])
+
+    assert capsys.readouterr().out == "paused\n"
+    assert names["monitor"].details("org_xyz789").probes[1].state == "fresh"
+
+
+@pytest.mark.usefixtures("host")
+def test_groups_answer_by_their_own_probes(tmp_path: pathlib.Path) -> None:
+    drain = tmp_path / "drain"
+    app = execute(BLOCKS["groups"].replace("/run/app/drain", str(drain)))["app"]
+
+    def codes() -> list[int]:
+        return [
+            ask(app, f"{PUBLIC}/{name}").status_code for name in ("live", "ready", "search")
+        ]
+
+    assert codes() == [200, 200, 200]
+    drain.touch()
+    assert codes() == [200, 503, 503]
+    assert ask(app).status_code == 200
 
 
 class Redis:
@@ -441,15 +469,30 @@ def test_the_first_command_serves_the_example_app_as_the_session_shows(
 
     with running(["sh", "-c", BLOCKS["run"]], log, cwd=checkout, env=environment):
         wait_for(url, log, seconds=300)
-        lines = BLOCKS["session"].replace(EXAMPLE, url).splitlines()
-        commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-        script = "\n".join(f"{command}; echo" for command in commands)
-        printed = subprocess.run(
-            ["sh", "-c", script], capture_output=True, text=True, cwd=checkout, check=False
-        )
+        for block in (BLOCKS["session"], BLOCKS["night"]):
+            assert_shown(block.replace(EXAMPLE, url), checkout)
 
-    shown = [line for line in lines if not line.startswith("$ ")]
-    assert [line for line in printed.stdout.splitlines() if line] == shown
+
+def assert_shown(block: str, folder: pathlib.Path) -> None:
+    """Type the commands of a block, and compare what they print with what it shows.
+
+    There, "..." stands for any lines, and a time or a number of another run for those of this.
+    """
+    commands = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+    script = "\n".join(f"{command}; echo" for command in commands)
+    printed = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, cwd=folder, check=False
+    ).stdout
+    shown = re.sub(r"^\$ .*\n", "", block, flags=re.MULTILINE)
+    compare = doctest.OutputChecker().check_output
+    elided = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert compare(of_any_run(shown), of_any_run(printed), elided), printed
+
+
+def of_any_run(text: str) -> str:
+    """Leave out what differs from run to run."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    return re.sub(r'("(?:age_seconds|duration_ms|host|pid)"): [^\s,]+', r"\1: any", text)
 
 
 @pytest.mark.clients
