@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import itemgetter
 
-from flask_connector_health.model import ProbeResult, Status, weigh
+from flask_connector_health.model import STATUSES, ProbeResult
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 
 from .cache import Cache
 from .entry import Ended, Entry, fresh_until, result_of, since_of, status_of, succeed
+from .entry import severity_of as severity_of_entry
 from .environment import Environment
 from .events import Announcer, EndedLate, Settled
 from .history import History
 from .outcome import Outcome
+
+OK, DEGRADED, UNAVAILABLE = (status.severity for status in STATUSES)
 
 # What is kept for a key: until when all entries are fresh, and the verdict's severity; for each
 # probe of the scope its entry, or None before its first verdict; and for each group until when
@@ -53,7 +56,9 @@ class Records(Cache[str | None, Record]):
         self, bound: int, critical: Sequence[bool], groups: Sequence[Sequence[int]] = ()
     ) -> None:
         super().__init__(bound)
-        self._critical = critical
+        # The worst severity that each probe may give to the scope.
+        self._worst = [UNAVAILABLE if each else DEGRADED for each in critical]
+        self._all = range(len(critical))
         self._groups = groups
         self.blank: tuple[Entry | None, ...] = (None,) * len(critical)
 
@@ -85,15 +90,15 @@ class Records(Cache[str | None, Record]):
 
         :param places: the indexes of the entries that count; by default, of all.
         """
-        until, worst = math.inf, Status.OK.severity
-        for place in range(len(entries)) if places is None else places:
+        until, worst = math.inf, OK
+        for place in self._all if places is None else places:
             entry = entries[place]
             if entry is None:
                 until = -math.inf
                 continue
             until = min(until, fresh_until(entry))
-            status = status_of(entry) or Status.OK
-            worst = max(worst, weigh(status, critical=self._critical[place]).severity)
+            if severity_of_entry(entry) > worst:
+                worst = max(worst, min(severity_of_entry(entry), self._worst[place]))
         return until, worst
 
 
