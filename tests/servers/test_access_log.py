@@ -23,32 +23,9 @@ from .test_readme import BLOCKS
 
 pytestmark = pytest.mark.clients
 
-# Where the app is made: for `flask run`, and for gunicorn as well.
-IN_APP = """\
-import logging
-
-from app import create_app
-from flask_connector_health.access_log import HealthRequests
-
-app = create_app()
-for name in ("gunicorn.access", "werkzeug"):
-    logging.getLogger(name).addFilter(HealthRequests())
-"""
-
-# In gunicorn.conf.py, which leaves the app as it is.
-IN_CONFIG = """\
-import logging
-
-
-def post_worker_init(worker):
-    from flask_connector_health.access_log import HealthRequests
-
-    logging.getLogger("gunicorn.access").addFilter(HealthRequests())
-"""
-
 PLACES = {
-    "app": ("quiet.py", IN_APP, "quiet:app"),
-    "config": ("gunicorn.conf.py", IN_CONFIG, "app:create_app()"),
+    "app": ("quiet.py", BLOCKS["access log, app"], "quiet:app"),
+    "config": ("gunicorn.conf.py", BLOCKS["access log, gunicorn"], "app:create_app()"),
 }
 KINDS = {
     "sync": ["--worker-class", "sync"],
@@ -105,7 +82,7 @@ def served(folder: pathlib.Path, *command: str) -> Iterator[str]:
 def test_flask_run_logs_no_successful_health_request(
     tmp_path: pathlib.Path, options: list[str]
 ) -> None:
-    (tmp_path / "quiet.py").write_text(IN_APP)
+    (tmp_path / "quiet.py").write_text(BLOCKS["access log, app"])
     command = ["flask", "--app", "quiet", "run", "--port", "{port}", *options]
 
     with served(tmp_path, *command) as url:
