@@ -18,7 +18,7 @@ from .history import History
 from .overview import Overview, survey
 from .pauses import Pauses
 from .process import Process
-from .record import all_fresh_until, groups_of, severity_of
+from .record import all_fresh_until, groups_of, worst_severity_of
 
 
 class Monitor:
@@ -86,10 +86,10 @@ class Monitor:
             service = process.service.records.get(None)
             if service is not None and now < all_fresh_until(service):
                 if organization_id is None or not self._asks_organizations:
-                    return STATUSES[severity_of(service)]
+                    return STATUSES[worst_severity_of(service)]
                 own = process.organization.records.get(organization_id)
                 if own is not None and now < all_fresh_until(own):
-                    return STATUSES[max(severity_of(service), severity_of(own))]
+                    return STATUSES[max(worst_severity_of(service), worst_severity_of(own))]
         process = self._current()
         return process.status(process.asked(organization_id))
 

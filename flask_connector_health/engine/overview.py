@@ -5,24 +5,23 @@ from __future__ import annotations
 import heapq
 import typing as t
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 
 from flask_connector_health.model import STATUSES, Status
 
-from .entry import Entry, checked_at, message_of, moment, severity_of, since_at
+from .entry import checked_at, message_of, moment, severity_of, since_at
+from .lane import Lane
 from .outcome import shown
+from .record import Record, entries_of, worst_severity_of, worst_since_at
 from .scope import Scope
 
 OK = Status.OK.severity
 
-Entries: t.TypeAlias = Sequence[Entry | None]
-
-# The severity below zero, since when a probe fails, the organization, and its entries: in this
+# The severity below zero, since when it is that, the organization, and its record. In this
 # order, the worst come first, and of those the ones that fail for longest.
-_Ranked: t.TypeAlias = tuple[int, float, str, Entries]
+_Ranked: t.TypeAlias = tuple[int, float, str | None, Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class FailingProbe:
 class FailingOrganization:
     """An organization that is degraded or unavailable by its own probes.
 
-    :param since: since when a probe of those that fail has done so (UTC).
+    :param since: since when it has been as bad as it is (UTC).
     :param checked_at: when a run of a probe last ended for it (UTC).
     """
 
@@ -79,48 +78,61 @@ def survey(scope: Scope, *, status: Status | None, probe: str | None, limit: int
     :param probe: list only those for which this probe fails, and of their probes only this one.
     :param limit: how many to list at most.
     """
-    places = [lane.place for lane in scope.lanes if probe in (None, lane.probe.name)]
+    lanes = [lane for lane in scope.lanes if probe in (None, lane.probe.name)]
+    records = scope.records.items()
     counts: Counter[int | None] = Counter()
-    failing: list[_Ranked] = []
-    known = set()
-    for organization_id, record in scope.records.items():
-        known.add(organization_id)
-        severity, entries = scope.verdict(organization_id, record)
-        if severity == OK:
-            counts[None if None in entries else OK] += 1
-            continue
-        counts[severity] += 1
-        if status is None or severity == status.severity:
-            since = _failing_since(entries, places)
-            if since is not None:
-                failing.append((-severity, since, t.cast(str, organization_id), entries))
-    asked = {key for lane in scope.lanes for key in lane.asked()} - known
-    listed = heapq.nsmallest(limit, failing, key=itemgetter(0, 1, 2))
+    listed = heapq.nsmallest(
+        limit,
+        (
+            each
+            for each in _failing(scope, records, counts)
+            if (status is None or -each[0] == status.severity)
+            and (probe is None or _is_listed(each[3], lanes))
+        ),
+    )
+    asked = {key for lane in scope.lanes for key in lane.asked()}
+    if asked:
+        asked -= {key for key, _ in records}
     return Overview(
-        known=len(known) + len(asked),
+        known=len(records) + len(asked),
         ok=counts[OK],
         degraded=counts[Status.DEGRADED.severity],
         unavailable=counts[Status.UNAVAILABLE.severity],
         unknown=counts[None] + len(asked),
-        failing=tuple(_described(scope, each, places) for each in listed),
+        failing=tuple(_described(each, lanes) for each in listed),
     )
 
 
-def _failing_since(entries: Entries, places: Sequence[int]) -> float | None:
-    """Give since when a probe fails, by the time of day, or ``None`` if none of them does."""
-    times = [
-        since_at(entry)
-        for place in places
-        if (entry := entries[place]) is not None and severity_of(entry) > OK
-    ]
-    return min(times, default=None)
+def _failing(
+    scope: Scope, records: Iterable[tuple[str | None, Record]], counts: Counter[int | None]
+) -> Iterator[_Ranked]:
+    """Count all organizations by severity, or under ``None``, and give those that fail."""
+    for organization_id, kept in records:
+        record = scope.with_pauses(organization_id, kept)
+        severity = worst_severity_of(record)
+        if severity > OK:
+            counts[severity] += 1
+            yield -severity, worst_since_at(record), organization_id, record
+        else:
+            counts[None if None in entries_of(record) else OK] += 1
 
 
-def _described(scope: Scope, ranked: _Ranked, places: Sequence[int]) -> FailingOrganization:
-    severity, since, organization_id, entries = ranked
+def _is_listed(record: Record, lanes: Sequence[Lane]) -> bool:
+    """Tell whether one of these probes fails."""
+    entries = entries_of(record)
+    for lane in lanes:
+        entry = entries[lane.place]
+        if entry is not None and severity_of(entry) > OK:
+            return True
+    return False
+
+
+def _described(ranked: _Ranked, lanes: Sequence[Lane]) -> FailingOrganization:
+    severity, since, key, record = ranked
+    organization_id, entries = t.cast(str, key), entries_of(record)
     probes = []
-    for place in places:
-        entry, name = entries[place], scope.lanes[place].probe.name
+    for lane in lanes:
+        entry, name = entries[lane.place], lane.probe.name
         if entry is not None and severity_of(entry) > OK:
             message = shown(message_of(entry), name, organization_id)
             status = STATUSES[severity_of(entry)]

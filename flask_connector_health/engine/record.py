@@ -17,8 +17,17 @@ from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 
 from .cache import Cache
-from .entry import Ended, Entry, fresh_until, result_of, since_of, status_of, succeed
-from .entry import severity_of as severity_of_entry
+from .entry import (
+    Ended,
+    Entry,
+    checked_at,
+    fresh_until,
+    result_of,
+    severity_of,
+    since_of,
+    status_of,
+    succeed,
+)
 from .environment import Environment
 from .events import Announcer, EndedLate, Settled
 from .history import History
@@ -26,22 +35,28 @@ from .outcome import Outcome
 
 OK, DEGRADED, UNAVAILABLE = (status.severity for status in STATUSES)
 
-# What is kept for a key: until when all entries are fresh, and the verdict's severity; for each
-# probe of the scope its entry, or None before its first verdict; and for each group until when
-# its own entries are fresh, and its severity. Times are monotonic seconds.
-Record: t.TypeAlias = tuple[float, int, tuple[Entry | None, ...], tuple[tuple[float, int], ...]]
+# What is kept for a key: until when all entries are fresh, in monotonic seconds; the severity
+# of the verdict, and since when it is that, in seconds since 1970; for each probe of the scope
+# its entry, or None before its first verdict; and for each group until when its own entries are
+# fresh, and its severity.
+Record: t.TypeAlias = tuple[
+    float, int, float, tuple[Entry | None, ...], tuple[tuple[float, int], ...]
+]
 
 #: Until when every entry of a record is fresh.
 all_fresh_until: Callable[[Record], float] = itemgetter(0)
 
 #: The severity of a record's verdict.
-severity_of: Callable[[Record], int] = itemgetter(1)
+worst_severity_of: Callable[[Record], int] = itemgetter(1)
+
+#: Since when a record's verdict has its severity, by the time of day.
+worst_since_at: Callable[[Record], float] = itemgetter(2)
 
 #: A record's entries, in the order of the scope's probes.
-entries_of: Callable[[Record], tuple[Entry | None, ...]] = itemgetter(2)
+entries_of: Callable[[Record], tuple[Entry | None, ...]] = itemgetter(3)
 
 #: For each group, until when its entries are fresh, and the severity of its verdict.
-groups_of: Callable[[Record], tuple[tuple[float, int], ...]] = itemgetter(3)
+groups_of: Callable[[Record], tuple[tuple[float, int], ...]] = itemgetter(4)
 
 
 class Records(Cache[str | None, Record]):
@@ -56,7 +71,7 @@ class Records(Cache[str | None, Record]):
         self, bound: int, critical: Sequence[bool], groups: Sequence[Sequence[int]] = ()
     ) -> None:
         super().__init__(bound)
-        # The worst severity that each probe may give to the scope.
+        # For each probe, the worst severity that it can give to the scope.
         self._worst = [UNAVAILABLE if each else DEGRADED for each in critical]
         self._all = range(len(critical))
         self._groups = groups
@@ -69,36 +84,45 @@ class Records(Cache[str | None, Record]):
 
         def changed(record: Record | None) -> Record:
             entries = list(self.blank if record is None else entries_of(record))
-            entries[place] = change(entries[place])
-            return self._composed(entries)
+            entries[place] = changed_to = change(entries[place])
+            return self.compose(record, entries, checked_at(changed_to))
 
         before, after = self.update(key, changed)
         was = None if before is None else entries_of(before)[place]
         return was, t.cast(Entry, entries_of(after)[place])
 
-    def _composed(self, entries: Sequence[Entry | None]) -> Record:
-        until, severity = self.verdict(entries)
-        groups = tuple(self.verdict(entries, places) for places in self._groups)
-        return until, severity, tuple(entries), groups
+    def compose(
+        self, previous: Record | None, entries: Sequence[Entry | None], at: float
+    ) -> Record:
+        """Make a record of entries.
 
-    def verdict(
-        self, entries: Sequence[Entry | None], places: Iterable[int] | None = None
+        :param previous: the record until now.
+        :param at: since when these entries hold, by the time of day.
+        """
+        until, severity = self._verdict(entries, self._all)
+        if previous is not None and worst_severity_of(previous) == severity:
+            at = worst_since_at(previous)
+        groups = tuple(self._verdict(entries, places) for places in self._groups)
+        return until, severity, at, tuple(entries), groups
+
+    def _verdict(
+        self, entries: Sequence[Entry | None], places: Iterable[int]
     ) -> tuple[float, int]:
         """Give until when entries are fresh, and the severity of the worst of them.
 
         The severity of a probe that is not critical is that of "degraded" at most.
 
-        :param places: the indexes of the entries that count; by default, of all.
+        :param places: the indexes of the entries that count.
         """
         until, worst = math.inf, OK
-        for place in self._all if places is None else places:
+        for place in places:
             entry = entries[place]
             if entry is None:
                 until = -math.inf
                 continue
             until = min(until, fresh_until(entry))
-            if severity_of_entry(entry) > worst:
-                worst = max(worst, min(severity_of_entry(entry), self._worst[place]))
+            if severity_of(entry) > worst:
+                worst = max(worst, min(severity_of(entry), self._worst[place]))
         return until, worst
 
 

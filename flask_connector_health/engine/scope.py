@@ -6,12 +6,12 @@ import typing as t
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from .entry import Entry, fresh_until
+from .entry import Entry, fresh_until, since_at
 from .environment import Clock
 from .flight import Flight, wait_for
 from .lane import Lane
 from .pauses import Pauses
-from .record import Record, Records, entries_of, severity_of
+from .record import Record, Records, entries_of
 from .threads import START, Threads
 
 # Seconds that one thread has to begin all runs of a request, before more threads are called.
@@ -69,13 +69,17 @@ class Scope:
         entries = self.records.blank if record is None else entries_of(record)
         return [(lane, entries[lane.place]) for lane in self.lanes]
 
-    def verdict(self, key: str | None, record: Record) -> tuple[int, Sequence[Entry | None]]:
-        """Give a record's severity and its entries, with the pauses that hold."""
-        entries = entries_of(record)
+    def with_pauses(self, key: str | None, record: Record) -> Record:
+        """Give the record with the entries of the pauses that hold for its key."""
         if not self._pauses.held:
-            return severity_of(record), entries
-        held = [self._paused(lane, key) or entries[lane.place] for lane in self.lanes]
-        return self.records.verdict(held)[1], held
+            return record
+        paused = [self._paused(lane, key) for lane in self.lanes]
+        times = [since_at(entry) for entry in paused if entry is not None]
+        if not times:
+            return record
+        own = entries_of(record)
+        entries = [held or entry for held, entry in zip(paused, own, strict=True)]
+        return self.records.compose(record, entries, max(times))
 
     def _paused(self, lane: Lane, key: str | None) -> Entry | None:
         pause = self._pauses.of(lane.probe, key) if self._pauses.held else None
