@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -175,13 +175,19 @@ def get_monitor(app: Flask | None = None, name: str = "connector_health") -> Mon
     :raises LookupError: if no such blueprint is registered. The message has the names that are.
     :raises RuntimeError: if no app is given, and there is no app context.
     """
-    monitors = (app or current_app).extensions.get(_EXTENSION, {})
+    monitors = monitors_of(app or current_app)
     if name not in monitors:
         raise LookupError(
             f"no ConnectorHealth is registered as {name!r} in this app; registered are:"
             f" {', '.join(map(repr, monitors)) or 'none'}"
         )
-    return t.cast(Monitor, monitors[name])
+    return monitors[name]
+
+
+def monitors_of(app: Flask) -> Mapping[str, Monitor]:
+    """Give the monitors of all registrations in an app, by their names."""
+    monitors: Mapping[str, Monitor] = app.extensions.get(_EXTENSION, {})
+    return monitors
 
 
 def _availability(settings: Settings) -> list[Probe]:

@@ -187,7 +187,7 @@ def _about(event: Told, words: str, *values: str) -> tuple[str, tuple[str, ...]]
     The name of a probe has no ``%`` in it. The words of others might hold a line of their own,
     or move the terminal's cursor.
     """
-    shown = tuple(map(_printable, values))
+    shown = tuple(map(printable, values))
     if event.organization_id is None:
         everybody = isinstance(event, Paused | Resumed) and event.scope == "organization"
         owner = " of every organization" if everybody else ""
@@ -216,7 +216,8 @@ def _facts(event: Told | None, reason: str | None) -> Facts:
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Escape what would begin another line, or would move the cursor of a terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 

@@ -62,6 +62,14 @@ LAYERS = {
     "fast_path": 14,
     "routes": 15,
     "blueprint": 16,
+    "cli.findings": 13,
+    "cli.nagios": 13,
+    "cli.app": 17,
+    "cli.check": 18,
+    "cli.drain": 18,
+    "cli.probes": 18,
+    "cli.doctor": 19,
+    "cli": 20,
     "": 17,
 }
 WEB = {"flask", "werkzeug"}
@@ -76,6 +84,13 @@ THIRD_PARTY = {
     "routes": WEB,
     "fast_path": WEB | {"_typeshed"},
     "blueprint": WEB,
+    "cli": {"click"},
+    "cli.app": {"click"} | WEB,
+    "cli.check": {"click"},
+    "cli.doctor": {"click"} | WEB,
+    "cli.drain": {"click"},
+    "cli.nagios": {"click"},
+    "cli.probes": {"click"},
 }
 
 
@@ -129,6 +144,9 @@ TESTED_WITH = {
     "probes.spec": "web/test_probes",
     "engine": "test_architecture",
     "lines": "web/test_log",
+    "cli": "cli/test_app",
+    "cli.nagios": "cli/test_check",
+    "cli.findings": "cli/test_doctor",
     "schemas": "web/test_contract",
 }
 

@@ -155,6 +155,10 @@ class Monitor:
         """Give the last 1,000 turns of verdicts in this process, the newest first."""
         return self._history.turns()
 
+    def forget(self) -> None:
+        """Forget all results of this process, so that the next question asks anew."""
+        self._process, self._processes = None, {}
+
     def pause(
         self,
         probe: str,

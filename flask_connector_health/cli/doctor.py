@@ -1,0 +1,96 @@
+"""``flask connector-health doctor``: compare the configuration with reality."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from flask import Flask
+
+from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.lines import printable
+from flask_connector_health.probes.policy import Policy
+from flask_connector_health.routes import SERVICE
+
+from .app import Seconds, check_organization, load, options, print_json
+from .check import SPARE
+from .findings import Scene, examine
+
+
+@click.command()
+@click.option(
+    "--organization", metavar="ID", help="Also run the probes of organizations, for this one."
+)
+@click.option(
+    "--organizations",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="How many organizations are asked about. Needs --organization.",
+)
+@click.option(
+    "--every",
+    type=Seconds(),
+    help="The pause between two requests.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="How many processes the server has."
+)
+@options
+def doctor(
+    organization: str | None,
+    organizations: int | None,
+    every: float | None,
+    workers: int | None,
+    as_json: bool,
+    name: str | None,
+) -> None:
+    """Say what in the configuration does not fit reality, and what to do about it.
+
+    It runs each probe of the service once, and measures that. Exits with 1 if it finds
+    something, and with 2 if it cannot look.
+    """
+    if organizations is not None and organization is None:
+        raise click.UsageError(
+            "--organizations needs --organization, whose probes are measured"
+        )
+    app, monitor = load(name)
+    check_organization(monitor, organization)
+    policies = [Policy.of(probe, monitor.settings) for probe in monitor.probes]
+    within = max(policy.timeout for policy in policies) + SPARE
+    monitor.report(organization, within=within)
+    details = monitor.details().probes
+    if organization is not None:
+        details += monitor.details(organization).probes
+    findings = examine(
+        Scene(
+            settings=monitor.settings,
+            probes=monitor.probes,
+            groups=monitor.groups,
+            details=details,
+            code=None if monitor.settings.fast_path else _code(app, monitor),
+            every=every,
+            organizations=organizations,
+            workers=workers,
+            environment=os.environ,
+        )
+    )
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    elif not findings:
+        click.echo("nothing found")
+    for finding in findings if not as_json else ():
+        click.echo(f"{click.style(finding.name, bold=True)}: {printable(finding.text)}")
+        click.echo(f"  remedy: {finding.remedy}")
+    click.get_current_context().exit(int(bool(findings)))
+
+
+def _code(app: Flask, monitor: Monitor) -> int | None:
+    """Give the code of the public route's answer to a prober that asks by an IP address."""
+    paths = [rule.rule for rule in app.url_map.iter_rules() if rule.rule.endswith(SERVICE)]
+    public = [path for path in paths if "<" not in path]
+    if app.url_map.host_matching or not public:
+        return None
+    try:
+        return app.test_client().get(public[0], base_url="http://127.0.0.1:8000").status_code
+    except Exception:  # noqa: BLE001 - a hook of the host's may raise, as in tests and debug mode
+        return None

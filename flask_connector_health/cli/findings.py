@@ -1,0 +1,268 @@
+"""Findings: what in a configuration does not fit reality, and what to do about it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+import typing as t
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flask_connector_health.engine.details import ProbeDetail
+from flask_connector_health.probes.groups import LIVE
+from flask_connector_health.probes.policy import Policy
+from flask_connector_health.probes.spec import AVAILABILITY, Probe
+from flask_connector_health.settings import Settings
+
+# How long balancers and kubelets wait by default, in seconds.
+PROBER = 1.0
+
+# What part of its timeout a run may usually take.
+USUAL = 0.8
+
+# A probe with this tag depends on somebody else's servers.
+THIRD_PARTY = "third-party"
+
+# Seconds after which a probe is taken for one that does.
+FAR = 0.1
+
+_WORKERS = re.compile(r"(?:^|\s)(?:-w|--workers)[\s=]*(\d+)")
+
+
+class Finding(t.NamedTuple):
+    """Something that does not fit.
+
+    :param name: the same in every version.
+    :param text: what does not fit, with its numbers.
+    """
+
+    name: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What is examined.
+
+    :param details: of each probe that has run here, with how long that took.
+    :param code: what the public route answers to a prober that asks by an IP address, or
+        ``None`` if it cannot be asked so.
+    :param every: how many seconds lie between two requests, or ``None`` if nobody says.
+    :param organizations: how many are asked about, or ``None``.
+    :param workers: how many processes the server has, or ``None``.
+    """
+
+    settings: Settings
+    probes: tuple[Probe, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    details: tuple[ProbeDetail, ...]
+    code: int | None = None
+    every: float | None = None
+    organizations: int | None = None
+    workers: int | None = None
+    environment: Mapping[str, str]
+
+    def runs(self) -> Iterator[tuple[Probe, Policy, float]]:
+        """Give each probe that has run, with its policy and how many seconds the run took."""
+        for detail in self.details:
+            for probe in self.probes:
+                if (probe.name, probe.scope) == (detail.name, detail.scope):
+                    policy = Policy.of(probe, self.settings)
+                    yield probe, policy, (detail.duration_ms or 0.0) / 1_000
+
+
+def deadline(scene: Scene) -> Iterator[Finding]:
+    """Compare the deadline with the patience of probers."""
+    limit = scene.settings.deadline
+    if limit >= PROBER:
+        yield Finding(
+            "deadline-above-prober",
+            f"CONNECTOR_HEALTH_DEADLINE is {limit:g} s, but many probers wait {PROBER:g} s, and"
+            " take no answer for a failure",
+            "set it below 1.0, or raise the prober's own timeout above it",
+        )
+
+
+def durations(scene: Scene) -> Iterator[Finding]:
+    """Compare how long the probes took with their timeouts and with the deadline."""
+    for probe, policy, took in scene.runs():
+        if took > policy.timeout * USUAL:
+            yield Finding(
+                "timeout-too-short",
+                f"probe {probe.name!r} took {took:.2g} s here, and its timeout is"
+                f" {policy.timeout:g} s",
+                "raise its timeout, or make it faster",
+            )
+        if probe.critical and took > scene.settings.deadline:
+            yield Finding(
+                "critical-probe-too-slow",
+                f"probe {probe.name!r} is critical and took {took:.2g} s here, and a request"
+                f" waits {scene.settings.deadline:g} s at most: without a result, the answer is"
+                " 503",
+                "make it faster, make it not critical, or raise CONNECTOR_HEALTH_DEADLINE if"
+                " the clients wait that long",
+            )
+
+
+def polling(scene: Scene) -> Iterator[Finding]:
+    """Compare how long results last with the pause between two requests."""
+    for probe in scene.probes if scene.every is not None else ():
+        policy = Policy.of(probe, scene.settings)
+        lasts = policy.usable_until(policy.ttl)
+        if policy.ttl and scene.every is not None and scene.every > lasts:
+            yield Finding(
+                "polled-too-rarely",
+                f"the results of probe {probe.name!r} last {lasts:g} s (ttl and max_stale), and"
+                f" it is asked every {scene.every:g} s, so that each request waits for a run",
+                f"raise its max_stale above {max(scene.every - policy.ttl, 0):g}, or ask more"
+                " often",
+            )
+
+
+def slots(scene: Scene) -> Iterator[Finding]:
+    """Compare the slots with the runs that so many organizations need."""
+    for probe, policy, took in scene.runs():
+        if probe.scope == "service" or scene.organizations is None:
+            continue
+        pause = max(policy.ttl, scene.every or 0.0)
+        needed = math.inf if not pause else scene.organizations * took / pause
+        if pause and needed > policy.slots:
+            yield Finding(
+                "slots-too-few",
+                f"probe {probe.name!r} took {took:.2g} s here: {scene.organizations}"
+                f" organizations, each asked every {pause:g} s, need {math.ceil(needed)} slots,"
+                f" and it has {policy.slots}",
+                "raise its slots or its ttl, or make it faster",
+            )
+
+
+def public_route(scene: Scene) -> Iterator[Finding]:
+    """Look at what a prober gets that asks by an IP address, without the fast path."""
+    code, way = scene.code, "set CONNECTOR_HEALTH_FAST_PATH to True"
+    if code == 400:
+        yield Finding(
+            "trusted-hosts",
+            "a prober that asks by an IP address gets a 400, since TRUSTED_HOSTS lacks it",
+            f"{way}, add the address, or let the prober send a trusted name",
+        )
+    elif code is not None and 300 <= code < 400:
+        yield Finding(
+            "redirected",
+            f"a prober that asks by http gets a redirect ({code}), such as one to https or to a"
+            " login, which some take for healthy and others for a failure",
+            f"{way}, or exempt the route",
+        )
+    elif code in (401, 403, 429):
+        yield Finding(
+            "public-route-refused",
+            f"a prober without a credential gets a {code} from the public route",
+            f"{way}, or exempt the route from what refuses the request",
+        )
+
+
+def open_details(scene: Scene) -> Iterator[Finding]:
+    """Ask whether somebody whom nobody knows may see the details."""
+    authorize = scene.settings.authorize_details
+    if authorize is not None and _lets_in(authorize):
+        yield Finding(
+            "details-open",
+            "CONNECTOR_HEALTH_AUTHORIZE_DETAILS lets in a principal that it cannot know: every"
+            " caller with a credential may read which organization has which trouble",
+            "let it return True for operators alone, and for the caller's own organization",
+        )
+
+
+def _lets_in(authorize: Callable[[t.Any, str | None], object]) -> bool:
+    try:
+        answer = authorize(object(), None)
+    except Exception:  # noqa: BLE001 - it does not know what to do with a stranger
+        return False
+    if inspect.iscoroutine(answer):
+        answer.close()
+        return False
+    return bool(answer)
+
+
+def readiness(scene: Scene) -> Iterator[Finding]:
+    """Look for what is no matter of a single instance in the groups."""
+    took = {
+        probe.name: seconds for probe, _, seconds in scene.runs() if probe.scope == "service"
+    }
+    tagged = {probe.name for probe in scene.probes if THIRD_PARTY in probe.tags}
+    for group, names in scene.groups.items():
+        for name in names if group != LIVE else ():
+            reason = None
+            if name == AVAILABILITY:
+                reason = "says how the business is"
+            elif name in tagged:
+                reason = f"has the tag {THIRD_PARTY!r}"
+            elif took.get(name, 0.0) > FAR:
+                reason = f"took {took[name]:.2g} s here, as if it asked a server far away"
+            if reason is not None:
+                yield Finding(
+                    "shared-failure-in-group",
+                    f"the group {group!r} has the probe {name!r}, which {reason}: if it fails,"
+                    " all instances are taken out of use at once",
+                    "take it out of the groups that a balancer or an orchestrator asks",
+                )
+
+
+def several_workers(scene: Scene) -> Iterator[Finding]:
+    """Look for several processes, which have results of their own."""
+    found = _WORKERS.search(scene.environment.get("GUNICORN_CMD_ARGS", ""))
+    given = scene.environment.get("WEB_CONCURRENCY", "")
+    number = scene.workers or int(found[1] if found else given if given.isdecimal() else 1)
+    if number > 1:
+        yield Finding(
+            "several-workers",
+            f"{number} workers have results of their own: each runs the probes, and for a while"
+            " after a change they answer differently",
+            "expect that, or serve with one worker that has more threads",
+        )
+
+
+def drain_file(scene: Scene) -> Iterator[Finding]:
+    """Look whether the file that drains can be made, and whether it is there."""
+    file = scene.settings.drain_file
+    if file is None:
+        return
+    folder = os.path.dirname(file)
+    if os.path.exists(file):
+        yield Finding(
+            "draining",
+            f"{file} is there, so that each group but 'live' is unavailable",
+            "run flask connector-health undrain, unless the server is about to end",
+        )
+    elif not os.path.isdir(folder):
+        yield Finding(
+            "drain-folder-missing",
+            f"the folder {folder} of CONNECTOR_HEALTH_DRAIN_FILE is not there",
+            "make it before the server starts, as RuntimeDirectory= of systemd does",
+        )
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            "drain-folder-read-only",
+            f"this user may not write in the folder {folder} of CONNECTOR_HEALTH_DRAIN_FILE",
+            "let the user who drains own the folder",
+        )
+
+
+EXAMINE: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
+    deadline,
+    durations,
+    polling,
+    slots,
+    public_route,
+    open_details,
+    readiness,
+    several_workers,
+    drain_file,
+)
+
+
+def examine(scene: Scene) -> list[Finding]:
+    """Give all findings."""
+    return [finding for look in EXAMINE for finding in look(scene)]

@@ -1,0 +1,121 @@
+"""How the commands find the app, and what they say if they cannot."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import click
+import pytest
+from flask import Flask
+
+from flask_connector_health import ConnectorHealth
+from tests.conftest import ROOT, MakeApp
+
+from .conftest import Run
+
+COMMANDS = ["check", "probes", "doctor", "drain", "undrain"]
+
+
+def flask(folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.clients
+def test_flask_has_the_commands_and_runs_them(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "app.py").write_text(
+        f"import sys; sys.path.append({str(ROOT)!r}); from example_app import create_app"
+    )
+
+    done = flask(tmp_path, "connector-health", "check", "--group", "ready")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "ok: group ready",
+        "  ok             database (service)",
+    ]
+
+
+@pytest.mark.clients
+def test_an_app_that_cannot_be_loaded_is_one_line_and_no_traceback(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "app.py").write_text("import nothing_of_that_name")
+
+    done = flask(tmp_path, "connector-health", "check")
+
+    assert done.returncode == 2
+    assert "nothing_of_that_name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such file"), "the app cannot be loaded: ValueError: no such file"),
+        (SystemExit(4), "the app cannot be loaded: SystemExit: 4"),
+        (click.ClickException("Could not import 'app'."), "Could not import 'app'."),
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "code", "begins"),
+    [([], 2, "Error: "), (["--nagios"], 3, "CONNECTORS UNKNOWN - ")],
+    ids=["plain", "nagios"],
+)
+def test_whatever_an_app_raises_as_it_is_made_is_reported(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    text: str,
+    options: list[str],
+    code: int,
+    begins: str,
+) -> None:
+    def load_app(info: object) -> Flask:
+        raise error
+
+    monkeypatch.setattr("flask.cli.ScriptInfo.load_app", load_app)
+
+    result = run(Flask("host"), "check", *options)
+
+    assert (result.exit_code, result.output) == (code, f"{begins}{text}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_app_without_the_blueprint_is_told_to_register_it(run: Run, command: str) -> None:
+    result = run(Flask("host"), command)
+
+    assert result.exit_code == 2
+    assert (
+        "'host' has no ConnectorHealth; register it: app.register_blueprint(" in result.output
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "probes", "doctor"])
+def test_of_several_registrations_one_is_named(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, command: str
+) -> None:
+    app = make_app(DEADLINE=0.5)
+    app.register_blueprint(health, name="internal", url_prefix="/internal")
+
+    unnamed = run(app, command)
+    wrong = run(app, command, "--name", "other")
+
+    assert unnamed.exit_code == wrong.exit_code == 2
+    assert "give --name one of 'connector_health', 'internal'" in unnamed.output
+    assert "none is registered as 'other'" in wrong.output
+    assert run(app, command, "--name", "internal").exit_code == 0
+
+
+def test_the_only_registration_needs_no_name(run: Run) -> None:
+    health = ConnectorHealth(name="own")
+    app = Flask("host")
+    app.config.from_mapping(
+        CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
+        CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
+        CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
+    )
+    app.register_blueprint(health)
+
+    assert run(app, "check").exit_code == 0
