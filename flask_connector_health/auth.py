@@ -36,10 +36,6 @@ def _error_code(auth: t.Any) -> object:
 _DEFAULT_ERROR = _error_code(HTTPAuth())
 
 
-# What an error says: its code, its message, and its system message.
-Words: t.TypeAlias = tuple[str, str, str]
-
-
 class _Granted(t.NamedTuple):
     principal: object
 
@@ -58,16 +54,6 @@ class Refused(Unauthorized):
     def get_headers(self, *args: t.Any, **kwargs: t.Any) -> list[tuple[str, str]]:
         """Add the challenges to the usual headers."""
         return [*super().get_headers(*args, **kwargs), *self.challenges]
-
-
-class DetailsRefused(Forbidden):
-    """A caller who may not see the details of the service."""
-
-    words: Words = (
-        "FORBIDDEN",
-        "You have no access to the details of the service",
-        "Forbidden",
-    )
 
 
 class Guard:
@@ -118,7 +104,7 @@ class Guard:
         """
         granted = self._details(principal, organization_id)
         if not _decided(granted, "AUTHORIZE_DETAILS"):
-            raise DetailsRefused if organization_id is None else self._foreign
+            raise Forbidden if organization_id is None else self._foreign
 
     def _gate(self) -> _HostsGate | _TokenGate | None:
         # An Authorization header decides if there is one. With flask-httpauth's own MultiAuth,

@@ -40,7 +40,7 @@ _REGISTER = "register it: app.register_blueprint(health)"
 
 
 class ConnectorHealth(Blueprint):
-    """The health routes, as a blueprint: two for everybody, and those of the configuration.
+    """The health routes, as a blueprint: two always, and those that the configuration adds.
 
     ``app.register_blueprint(health)`` reads the app's ``CONNECTOR_HEALTH_`` configuration once,
     and makes a :class:`Monitor`, which :func:`get_monitor` finds. The blueprint can be
@@ -51,7 +51,7 @@ class ConnectorHealth(Blueprint):
     hosts.
 
     :param name: the blueprint's name, as in ``url_for("connector_health.service")``.
-    :param url_prefix: the part of the path before both routes.
+    :param url_prefix: the part of the path before all routes.
     :raises ConfigurationError: for a positional argument. The blueprint takes neither an app
         nor the name of a module.
     """

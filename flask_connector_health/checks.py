@@ -135,7 +135,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Say which of the known names may be meant, or which there are."""
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names)}"
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return f"there are {', '.join(names) or 'none'}"
 
 
 def accepts(call: Callable[..., t.Any], count: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import typing as t
+from collections.abc import Iterable
 
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
@@ -12,8 +13,9 @@ from werkzeug.exceptions import HTTPException
 from . import query
 from .auth import Guard
 from .engine.details import Details
+from .engine.events import Transition
 from .engine.monitor import Monitor
-from .responses import data
+from .responses import OF_ORGANIZATION, OF_SERVICE, scoped
 from .schemas import DetailsSchema
 from .settings import Settings
 from .views import View, make_gate, refused
@@ -21,51 +23,44 @@ from .views import View, make_gate, refused
 
 def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> View:
     """Make the view of the service's details. It ignores what the host adds to the values."""
-    names = {probe.name for probe in monitor.probes}
+    schema, names = DetailsSchema(), {probe.name for probe in monitor.probes}
 
     def service_details(**_: t.Any) -> ResponseReturnValue:
         """Describe the verdicts of the service's probes, and the organizations that fail."""
         try:
             guard.authorize_details(guard.authenticate(), None)
             name, status = query.probe(names), query.status()
-            limit = query.number("limit", least=1, default=query.LIMIT)
-            turns = query.number("transitions", least=0, default=0)
+            limit, count = query.limit(), query.transitions()
         except HTTPException as error:
-            return refused(error, settings)
+            return refused(error, OF_SERVICE, settings)
         body = _body(monitor.details(), name)
         body["organizations"] = monitor.overview(status=status, probe=name, limit=limit)
-        if turns:
-            body["transitions"] = [
-                turn for turn in monitor.transitions() if name in (None, turn.probe)
-            ][:turns]
-        return data(DetailsSchema().dumps(body))
+        if count:
+            body["transitions"] = _of_probe(name, monitor.transitions())[:count]
+        return scoped(schema.dumps(body))
 
     return service_details
 
 
 def make_organization_details(settings: Settings, monitor: Monitor, guard: Guard) -> View:
     """Make the view of an organization's details. It ignores what the host adds."""
-    admit = make_gate(settings, guard)
+    schema, admit = DetailsSchema(), make_gate(settings, guard)
     names = {probe.name for probe in monitor.probes if probe.scope == "organization"}
 
     def organization_details(organization_id: object = None, **_: t.Any) -> ResponseReturnValue:
         """Describe the verdicts of an organization's probes, after authorization."""
         try:
             admitted = admit(organization_id, guard.authorize_details)
-            name = query.probe(names)
-            turns = query.number("transitions", least=0, default=0)
+            name, count = query.probe(names), query.transitions()
         except HTTPException as error:
-            return refused(error, settings)
+            return refused(error, OF_ORGANIZATION, settings)
         details = monitor.details(admitted)
         body = _body(details, name)
         body["service"] = {"status": details.service, "available": details.service.available}
-        if turns:
-            body["transitions"] = [
-                turn
-                for turn in monitor.transitions()
-                if turn.organization_id == admitted and name in (None, turn.probe)
-            ][:turns]
-        return data(DetailsSchema().dumps(body))
+        if count:
+            turns = [turn for turn in monitor.transitions() if turn.organization_id == admitted]
+            body["transitions"] = _of_probe(name, turns)[:count]
+        return scoped(schema.dumps(body))
 
     return organization_details
 
@@ -77,3 +72,7 @@ def _body(details: Details, name: str | None) -> dict[str, t.Any]:
         "probes": [probe for probe in details.probes if name in (None, probe.name)],
         "answered_by": {"host": socket.gethostname(), "pid": os.getpid()},
     }
+
+
+def _of_probe(name: str | None, turns: Iterable[Transition]) -> list[Transition]:
+    return [turn for turn in turns if name in (None, turn.probe)]

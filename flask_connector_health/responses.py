@@ -1,4 +1,4 @@
-"""Responses: the bytes and headers of both routes, and the envelope of a refusal."""
+"""Responses: the bytes and headers of all routes, and the envelope of a refusal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, UnprocessableEntity
 
-from .auth import CHALLENGE, Words
+from .auth import CHALLENGE
 from .model import Report, Status
 from .schemas import ErrorSchema, HealthSchema
 
@@ -25,13 +25,27 @@ _OURS = ("Content-Type", "Content-Length", "Cache-Control")
 
 _TRACE_ID = re.compile("[A-Za-z0-9._:+=-]{1,128}")
 
+# What an error says: its code, its message, and its system message.
+Words: t.TypeAlias = tuple[str, str, str]
+
 # What the API calls its refusals, by HTTP code.
-_REFUSALS: Mapping[int, Words] = {
-    401: (
-        "AUTHENTICATION_REQUIRED",
-        "User authentication required",
-        "Authentication required",
-    ),
+Refusals: t.TypeAlias = Mapping[int, Words]
+
+_AUTHENTICATION: Words = (
+    "AUTHENTICATION_REQUIRED",
+    "User authentication required",
+    "Authentication required",
+)
+
+# Those about the service.
+OF_SERVICE: Refusals = {
+    401: _AUTHENTICATION,
+    403: ("FORBIDDEN", "You have no access to the details of the service", "Forbidden"),
+}
+
+# Those about an organization.
+OF_ORGANIZATION: Refusals = {
+    401: _AUTHENTICATION,
     403: (
         "ORGANIZATION_ACCESS_DENIED",
         "You have no access to this organization",
@@ -54,6 +68,17 @@ Prebuilt: t.TypeAlias = tuple[bytes, str, list[tuple[str, str]]]
 
 # What a route answers for each status.
 Answers: t.TypeAlias = Mapping[Status, Prebuilt]
+
+
+class BadQuery(UnprocessableEntity):
+    """A parameter of the query cannot be used.
+
+    :param message: which one, and what it may be.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.words: Words = ("VALIDATION_ERROR", message, "Validation error")
 
 
 class HealthResponse(Response):
@@ -105,21 +130,22 @@ def prebuilt(headers: Mapping[str, str], *, unavailable: int, retry_after: int) 
     return answers
 
 
-def data(body: str) -> Response:
-    """Make the response with details, which is a 200 whatever they say."""
+def scoped(body: str) -> Response:
+    """Make the 200 of a body that this caller may see, and perhaps no other one."""
     return _respond(body.encode(), 200, Headers(SCOPED), retry_after=0)
 
 
-def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
+def refusal(error: HTTPException, refusals: Refusals, *, retry_after: int = 0) -> Response:
     """Put a refusal into the API's envelope, with the headers that the exception sets.
 
+    :param refusals: what the envelope says. For any other code, it says the code's name.
     :param retry_after: how many seconds a 503 asks its client to wait, unless the exception
         says so itself. 0 leaves the header out.
     """
     code, name = error.code or 0, error.name
     if code < 400:  # a refusal must never read as a success, whatever the host has raised
         code, name = 500, InternalServerError().name
-    words = getattr(error, "words", None)  # of our own exceptions
+    words = error.words if isinstance(error, BadQuery) else refusals.get(code)
     body = ErrorSchema().dumps({"success": False, "error": _detail(code, name, words)})
     headers = Headers(SCOPED)
     for header, value in _headers_of(error):
@@ -132,7 +158,7 @@ def refusal(error: HTTPException, *, retry_after: int = 0) -> Response:
 
 def internal_server_error(error: InternalServerError) -> ResponseReturnValue:
     """Answer an exception that nobody handles with the envelope, which API clients read."""
-    return refusal(error) if error.response is None else error.get_response()
+    return refusal(error, {}) if error.response is None else error.get_response()
 
 
 def _respond(body: bytes, code: int, headers: Headers, retry_after: int) -> Response:
@@ -157,7 +183,7 @@ def _headers_of(error: HTTPException) -> Iterator[tuple[str, str]]:
 
 def _detail(code: int, name: str, words: Words | None) -> dict[str, object]:
     default = (re.sub("[^A-Z]+", "_", name.upper()), name, name)
-    error_code, message, system_message = words or _REFUSALS.get(code, default)
+    error_code, message, system_message = words or default
     return {
         "code": error_code,
         "message": message,

@@ -68,7 +68,7 @@ class OverviewSchema(Schema):
     ok = fields.Integer()
     degraded = fields.Integer()
     unavailable = fields.Integer()
-    # "unknown" by itself would set an option of the schema.
+    # Schema.unknown is an attribute of marshmallow's own.
     without_verdict = fields.Integer(attribute="unknown", data_key="unknown")
     failing = fields.List(fields.Nested(FailingOrganizationSchema))
 

@@ -62,7 +62,7 @@ class Settings:
     unavailable_status_code: int = _key(lambda value: checks.one_of(value, 503, 200), 503)
     #: How many whole seconds a 503 asks its client to wait. 0 leaves the header out.
     retry_after: int = _key(checks.whole, 1, least=0, most=15)
-    #: Whether the public route is answered in WSGI, ahead of Flask.
+    #: Whether the public routes are answered in WSGI, ahead of Flask.
     fast_path: bool = _key(checks.boolean, False)
     #: ``(principal, organization_id | None) -> bool``: who may see details. They have no route
     #: without it.

@@ -12,7 +12,15 @@ from werkzeug.exceptions import HTTPException, UnprocessableEntity
 from .auth import Guard
 from .engine.monitor import Monitor
 from .model import Status
-from .responses import SCOPED, Answers, HealthResponse, prebuilt, refusal
+from .responses import (
+    OF_ORGANIZATION,
+    SCOPED,
+    Answers,
+    HealthResponse,
+    Refusals,
+    prebuilt,
+    refusal,
+)
 from .settings import Settings
 
 # The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
@@ -42,7 +50,7 @@ def make_group(name: str, ask: Callable[[], Status], answers: Answers) -> View:
     """
 
     def group(**_: t.Any) -> ResponseReturnValue:
-        """Answer whether this instance may be sent requests, by the probes of a group."""
+        """Answer whether the service is available, by the probes of a group alone."""
         return HealthResponse(*answers[ask()])
 
     group.__name__ = f"group_{name}"
@@ -60,7 +68,7 @@ def make_organization(settings: Settings, monitor: Monitor, guard: Guard) -> Vie
         try:
             admitted = admit(organization_id, guard.authorize)
         except HTTPException as error:
-            return refused(error, settings)
+            return refused(error, OF_ORGANIZATION, settings)
         return HealthResponse(*answers[monitor.status(admitted)])
 
     return organization
@@ -83,13 +91,15 @@ def make_gate(settings: Settings, guard: Guard) -> Callable[[object, Authorize],
     return admit
 
 
-def refused(error: HTTPException, settings: Settings) -> ResponseReturnValue:
+def refused(
+    error: HTTPException, refusals: Refusals, settings: Settings
+) -> ResponseReturnValue:
     """Answer a refusal. A response of the host's own, and a redirect, pass as they are."""
     if error.response is not None:
         return error.get_response()
     if 300 <= (error.code or 500) < 400:
         raise error
-    return refusal(error, retry_after=settings.retry_after)
+    return refusal(error, refusals, retry_after=settings.retry_after)
 
 
 def _id_in_url() -> str:

@@ -56,7 +56,7 @@ LAYERS = {
     "auth": 11,
     "mounting": 11,
     "responses": 12,
-    "query": 12,
+    "query": 13,
     "views": 13,
     "detail_views": 14,
     "fast_path": 14,
