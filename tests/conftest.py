@@ -38,6 +38,7 @@ sys.path.append(str(ROOT))
 
 PUBLIC = "/v1/knowledge/connectors/health"
 SCOPED = "/v1/organizations/org_xyz789/knowledge/connectors/health"
+DETAILS, SCOPED_DETAILS = f"{PUBLIC}/details", f"{SCOPED}/details"
 OK = b'{"status": "ok", "available": true}'
 BEARER = {"Authorization": "Bearer good-token"}
 API_KEY = {"X-API-Key": "good-key"}
