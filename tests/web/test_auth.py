@@ -20,16 +20,21 @@ from flask import (
 )
 from flask_httpauth import HTTPBasicAuth, HTTPDigestAuth, HTTPTokenAuth, MultiAuth
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
 
 from flask_connector_health import ConfigurationError, ConnectorHealth
-from tests.conftest import API_KEY, BEARER, SCOPED, MakeApp
+from flask_connector_health.auth import Guard
+from tests.clockwork import engine_of
+from tests.conftest import API_KEY, BEARER, DETAILS, SCOPED, SCOPED_DETAILS, MakeApp
 
 CHALLENGE = 'Bearer realm="Authentication Required"'
 FALSY: list[object] = [None, False, "", [], {}, 0, ()]
 WRONG = {"Authorization": "Bearer wrong"}
+
+# A route that asks a callable.
+ASKING = {"VERIFY_TOKEN": SCOPED, "AUTHORIZE": SCOPED, "AUTHORIZE_DETAILS": SCOPED_DETAILS}
 
 
 class Account:
@@ -276,7 +281,7 @@ def test_a_500_of_the_hosts_own_making_is_passed_on(make_app: MakeApp) -> None:
     assert ask(app, BEARER).text == "mine"
 
 
-@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("key", ASKING)
 @pytest.mark.parametrize(
     ("code", "name"),
     [
@@ -298,7 +303,7 @@ def test_an_abort_is_answered_with_its_code_and_the_envelope(
     app = make_app(**{key: refuse})
     app.register_error_handler(code, lambda error: ("the host's own page", code))
 
-    response = ask(app, BEARER)
+    response = ask(app, BEARER, ASKING[key])
 
     assert response.status_code == code
     assert error_code(response) == name
@@ -418,16 +423,17 @@ def test_async_callables_work(make_app: MakeApp) -> None:
     assert ask(app, BEARER, SCOPED.replace("xyz789", "abc123")).status_code == 403
 
 
+@pytest.mark.parametrize("key", ASKING)
 def test_an_async_callable_without_flasks_extra_fails_at_registration(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def verify(token: str) -> bool:
+    async def decide(*arguments: object) -> bool:
         return True
 
     monkeypatch.setitem(sys.modules, "asgiref.sync", None)
 
-    with pytest.raises(ConfigurationError, match=r"VERIFY_TOKEN is an async .*flask\[async\]"):
-        make_app(VERIFY_TOKEN=verify)
+    with pytest.raises(ConfigurationError, match=rf"{key} is an async .*flask\[async\]"):
+        make_app(**{key: decide})
 
 
 class AsyncVerifier:
@@ -452,7 +458,7 @@ async def refusing() -> bool:
     return False
 
 
-@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("key", ASKING)
 @pytest.mark.parametrize("make", [refusing, Promise])
 def test_a_forgotten_await_opens_no_door(
     make_app: MakeApp, key: str, make: Callable[[], object], caplog: pytest.LogCaptureFixture
@@ -460,7 +466,7 @@ def test_a_forgotten_await_opens_no_door(
     """A coroutine is truthy, and must not count as a principal."""
     app = make_app(**{key: lambda *arguments: make()})
 
-    assert ask(app, BEARER).status_code == 500
+    assert ask(app, BEARER, ASKING[key]).status_code == 500
     assert "returned an awaitable" in caplog.text
 
 
@@ -472,14 +478,218 @@ async def async_generator(*arguments: object) -> t.AsyncIterator[bool]:
     yield False
 
 
-@pytest.mark.parametrize("key", ["VERIFY_TOKEN", "AUTHORIZE"])
+@pytest.mark.parametrize("key", ASKING)
 @pytest.mark.parametrize("call", [generator, async_generator])
 def test_a_yield_in_place_of_a_return_opens_no_door(
     make_app: MakeApp, key: str, call: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A generator is truthy, and must not count as a principal."""
-    assert ask(make_app(**{key: call}), BEARER).status_code == 500
+    assert ask(make_app(**{key: call}), BEARER, ASKING[key]).status_code == 500
     assert "returned a generator: write 'return'" in caplog.text
+
+
+# Who may see details
+
+both_details = pytest.mark.parametrize("path", [DETAILS, SCOPED_DETAILS])
+
+
+@pytest.mark.parametrize(
+    ("path", "organization_id"), [(DETAILS, None), (SCOPED_DETAILS, "org_xyz789")]
+)
+def test_who_may_see_details_is_asked_with_the_principal_itself(
+    make_app: MakeApp, path: str, organization_id: str | None
+) -> None:
+    principal, authorize = Account(), mock.Mock(return_value=True)
+    app = make_app(VERIFY_TOKEN=lambda token: principal, AUTHORIZE_DETAILS=authorize)
+
+    assert ask(app, BEARER, path).status_code == 200
+    authorize.assert_called_once_with(principal, organization_id)
+
+
+@pytest.mark.parametrize("organization_id", [None, "org_xyz789"])
+def test_without_an_authorizer_nobody_may_see_details(
+    make_app: MakeApp, organization_id: str | None
+) -> None:
+    """There is no route then. If there were one, it would let nobody in."""
+    app = make_app()
+    guard = Guard(app, engine_of(app).settings)
+
+    with pytest.raises(Forbidden):
+        guard.authorize_details("ann", organization_id)
+
+
+@both_details
+@pytest.mark.parametrize("headers", [{}, WRONG, {"X-API-Key": "wrong"}])
+def test_details_need_a_credential(
+    make_app: MakeApp, path: str, headers: dict[str, str]
+) -> None:
+    app = make_app(AUTHORIZE_DETAILS=lambda principal, organization_id: True)
+
+    assert_refused(ask(app, headers, path))
+
+
+@pytest.mark.parametrize("answer", FALSY, ids=repr)
+@pytest.mark.parametrize("foreign", [403, 404])
+def test_the_services_refusal_is_403_whatever_an_organizations_is(
+    make_app: MakeApp, answer: object, foreign: int
+) -> None:
+    app = make_app(
+        AUTHORIZE_DETAILS=lambda principal, organization_id: answer,
+        FOREIGN_ORGANIZATION=foreign,
+    )
+
+    response = ask(app, BEARER, DETAILS)
+
+    assert response.status_code == 403
+    assert response.headers["Cache-Control"] == "no-store"
+    error = response.get_json()["error"]
+    assert error["code"] == "FORBIDDEN"
+    assert error["message"] == "You have no access to the details of the service"
+
+
+@pytest.mark.parametrize("answer", FALSY, ids=repr)
+@pytest.mark.parametrize(
+    ("foreign", "code"), [(403, "ORGANIZATION_ACCESS_DENIED"), (404, "ORGANIZATION_NOT_FOUND")]
+)
+def test_an_organizations_refusal_is_that_of_a_foreign_one(
+    make_app: MakeApp, answer: object, foreign: int, code: str
+) -> None:
+    app = make_app(
+        AUTHORIZE_DETAILS=lambda principal, organization_id: answer,
+        FOREIGN_ORGANIZATION=foreign,
+    )
+
+    response = ask(app, BEARER, SCOPED_DETAILS)
+
+    assert response.status_code == foreign
+    assert error_code(response) == code
+
+
+@pytest.mark.parametrize("may_see_organizations", [True, False])
+def test_each_authorizer_decides_for_its_own_routes_alone(
+    make_app: MakeApp, may_see_organizations: bool
+) -> None:
+    app = make_app(
+        AUTHORIZE=lambda principal, organization_id: may_see_organizations,
+        AUTHORIZE_DETAILS=lambda principal, organization_id: not may_see_organizations,
+    )
+
+    codes = [ask(app, BEARER, path).status_code for path in (SCOPED, SCOPED_DETAILS, DETAILS)]
+
+    assert codes == ([200, 403, 403] if may_see_organizations else [403, 200, 200])
+
+
+@pytest.mark.parametrize(
+    ("path", "principal", "granted", "made"),
+    [
+        (DETAILS, None, False, ["verify"]),
+        (DETAILS, "ann", False, ["verify", "details"]),
+        (f"{DETAILS}?limit=x", "ann", True, ["verify", "details"]),
+        (DETAILS, "ann", True, ["verify", "details", "availability"]),
+        (SCOPED_DETAILS.replace("org_", "bad_"), None, False, ["verify"]),
+        (SCOPED_DETAILS.replace("org_", "bad_"), "ann", True, ["verify"]),
+        (SCOPED_DETAILS, "ann", False, ["verify", "details"]),
+        (f"{SCOPED_DETAILS}?probe=x", "ann", True, ["verify", "details"]),
+        (SCOPED_DETAILS, "ann", True, ["verify", "details", "availability", "probe"]),
+    ],
+)
+def test_each_step_of_details_happens_only_after_the_one_before(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    path: str,
+    principal: object,
+    granted: bool,
+    made: list[str],
+) -> None:
+    """AUTHORIZE_DETAILS decides alone, and AUTHORIZE is not asked."""
+    calls = Calls()
+    health.add_probe(
+        lambda organization_id: calls.step("probe", True)(), name="drive", scope="organization"
+    )
+    app = make_app(
+        VERIFY_TOKEN=calls.step("verify", principal),
+        AUTHORIZE=calls.step("authorize", False),
+        AUTHORIZE_DETAILS=calls.step("details", granted),
+        AVAILABILITY=lambda: calls.step("availability", True)(),
+    )
+
+    ask(app, BEARER, path)
+
+    assert calls.made[:2] + sorted(calls.made[2:]) == made
+
+
+@both_details
+def test_an_authorizer_of_details_that_raises_is_a_500_in_the_envelope(
+    make_app: MakeApp, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(principal: object, organization_id: str | None) -> bool:
+        raise OSError("database is away")
+
+    response = ask(make_app(AUTHORIZE_DETAILS=broken), BEARER, path)
+
+    assert response.status_code == 500
+    assert error_code(response) == "INTERNAL_SERVER_ERROR"
+    assert "database is away" not in response.text
+    assert "database is away" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "message"),
+    [
+        (401, "AUTHENTICATION_REQUIRED", "User authentication required"),
+        (403, "FORBIDDEN", "You have no access to the details of the service"),
+        (404, "NOT_FOUND", "Not Found"),
+        (422, "UNPROCESSABLE_ENTITY", "Unprocessable Entity"),
+        (429, "TOO_MANY_REQUESTS", "Too Many Requests"),
+    ],
+)
+def test_an_abort_about_the_services_details_speaks_of_no_organization(
+    make_app: MakeApp, code: int, name: str, message: str
+) -> None:
+    app = make_app(AUTHORIZE_DETAILS=lambda principal, organization_id: abort(code, "hidden"))
+
+    response = ask(app, BEARER, DETAILS)
+
+    error = response.get_json()["error"]
+    assert (response.status_code, error["code"], error["message"]) == (code, name, message)
+    assert "hidden" not in response.text
+
+
+def test_an_aborts_attributes_are_no_words_of_ours(make_app: MakeApp) -> None:
+    class Wordy(HTTPException):
+        code = 403
+        words = ("A", "B", "C")
+
+    def refuse(principal: object, organization_id: str | None) -> t.NoReturn:
+        raise Wordy
+
+    response = ask(make_app(AUTHORIZE_DETAILS=refuse), BEARER, SCOPED_DETAILS)
+
+    assert error_code(response) == "ORGANIZATION_ACCESS_DENIED"
+
+
+@both_details
+def test_a_redirect_of_the_authorizer_of_details_is_passed_on(
+    make_app: MakeApp, path: str
+) -> None:
+    app = make_app(
+        AUTHORIZE_DETAILS=lambda principal, organization_id: abort(redirect("/login"))
+    )
+
+    assert ask(app, BEARER, path).location == "/login"
+
+
+@both_details
+@pytest.mark.parametrize("granted", [True, False])
+def test_an_async_authorizer_of_details_works(
+    make_app: MakeApp, path: str, granted: bool
+) -> None:
+    async def may_see(principal: str, organization_id: str | None) -> bool:
+        return granted
+
+    response = ask(make_app(AUTHORIZE_DETAILS=may_see), BEARER, path)
+
+    assert response.status_code == (200 if granted else 403)
 
 
 # The host's own flask-httpauth object
@@ -679,13 +889,15 @@ def test_every_challenge_of_the_hosts_object_is_kept(make_app: MakeApp) -> None:
     assert response.headers.getlist("WWW-Authenticate") == ["Bearer", "Negotiate"]
 
 
-def test_a_multi_auth_is_taken_whole(make_app: MakeApp) -> None:
+@pytest.mark.parametrize("path", [SCOPED, DETAILS, SCOPED_DETAILS])
+def test_a_multi_auth_is_taken_whole(make_app: MakeApp, path: str) -> None:
     key = token_auth(lambda key: key == "good-key", header="X-API-Key")
-    app = make_app(**own_auth(AUTH=MultiAuth(basic_auth(), key)))
+    auth = MultiAuth(basic_auth(), key)
+    app = make_app(**own_auth(AUTH=auth, AUTHORIZE_DETAILS=lambda *_: True))
 
-    assert ask(app, API_KEY).status_code == 200
-    assert app.test_client().get(SCOPED, auth=("ann", "secret")).status_code == 200
-    assert app.test_client().get(SCOPED, auth=("ann", "wrong")).status_code == 401
+    assert ask(app, API_KEY, path).status_code == 200
+    assert app.test_client().get(path, auth=("ann", "secret")).status_code == 200
+    assert app.test_client().get(path, auth=("ann", "wrong")).status_code == 401
 
 
 def test_digest_authentication_keeps_its_challenge(make_app: MakeApp) -> None:

@@ -15,8 +15,9 @@ from flask_cors import CORS
 from flask_limiter import Limiter
 
 from flask_connector_health import ConnectorHealth
-from tests.conftest import BEARER, CONFIG, OK, PUBLIC, SCOPED, MakeApp
+from tests.conftest import BEARER, CONFIG, DETAILS, OK, PUBLIC, SCOPED, SCOPED_DETAILS, MakeApp
 
+READY = f"{PUBLIC}/ready"
 ORIGIN = "https://status.example.org"
 
 
@@ -207,6 +208,7 @@ def test_marks_on_a_view_are_one_apps_own(make_app: MakeApp) -> None:
     assert not hasattr(other, "is_public")
 
 
+@pytest.mark.parametrize("path", [SCOPED, SCOPED_DETAILS])
 @pytest.mark.parametrize("prefix", ["/v1", "/<region>/v1"])
 @pytest.mark.parametrize(
     "change",
@@ -218,12 +220,15 @@ def test_marks_on_a_view_are_one_apps_own(make_app: MakeApp) -> None:
     ids=["pop", "replace", "clear"],
 )
 def test_an_id_that_a_preprocessor_takes_is_found_again(
-    health: ConnectorHealth, prefix: str, change: t.Callable[[dict[str, t.Any]], object]
+    health: ConnectorHealth,
+    path: str,
+    prefix: str,
+    change: t.Callable[[dict[str, t.Any]], object],
 ) -> None:
     app = Flask("host")
-    app.config.from_mapping(
-        CONFIG, CONNECTOR_HEALTH_AUTHORIZE=lambda principal, given: given == "org_xyz789"
-    )
+    app.config.from_mapping(CONFIG)
+    for key in ("AUTHORIZE", "AUTHORIZE_DETAILS"):
+        app.config[f"CONNECTOR_HEALTH_{key}"] = lambda principal, given: given == "org_xyz789"
     app.register_blueprint(health, url_prefix=prefix)
 
     @app.url_value_preprocessor
@@ -231,9 +236,9 @@ def test_an_id_that_a_preprocessor_takes_is_found_again(
         change(values or {})
 
     client = app.test_client()
-    own = SCOPED.replace("/v1", prefix.replace("<region>", "eu"))
+    own = path.replace("/v1", prefix.replace("<region>", "eu"))
 
-    assert client.get(own, headers=BEARER).data == OK
+    assert client.get(own, headers=BEARER).get_json()["status"] == "ok"
     assert client.head(own, headers=BEARER).status_code == 200
     assert client.get(own).status_code == 401
     assert client.get(own.replace("xyz", "abc"), headers=BEARER).status_code == 403
@@ -273,10 +278,13 @@ def cors(health: ConnectorHealth) -> None:
 
 
 @pytest.mark.usefixtures("cors")
-@pytest.mark.parametrize("path", [PUBLIC, SCOPED])
+@pytest.mark.parametrize("path", [PUBLIC, SCOPED, DETAILS, SCOPED_DETAILS, READY])
 def test_a_preflight_is_answered_without_a_credential(make_app: MakeApp, path: str) -> None:
     response = (
-        make_app()
+        make_app(
+            AUTHORIZE_DETAILS=lambda principal, organization_id: False,
+            GROUPS={"ready": ["availability"]},
+        )
         .test_client()
         .options(
             path,
@@ -304,6 +312,11 @@ def test_a_preflight_is_answered_without_a_credential(make_app: MakeApp, path: s
         (SCOPED, {}, 401),
         (SCOPED.replace("xyz789", "abc123"), BEARER, 403),
         (SCOPED.replace("org_", ""), BEARER, 422),
+        (READY, {}, 503),
+        (DETAILS, {}, 401),
+        (DETAILS, BEARER, 403),
+        (SCOPED_DETAILS, BEARER, 200),
+        (f"{SCOPED_DETAILS}?probe=x", BEARER, 422),
     ],
 )
 def test_a_page_on_another_origin_can_read_every_answer(
@@ -312,6 +325,8 @@ def test_a_page_on_another_origin_can_read_every_answer(
     app = make_app(
         AVAILABILITY=lambda: False,
         AUTHORIZE=lambda principal, organization_id: organization_id == "org_xyz789",
+        AUTHORIZE_DETAILS=lambda principal, organization_id: organization_id == "org_xyz789",
+        GROUPS={"ready": ["availability"]},
     )
 
     response = app.test_client().get(path, headers={**headers, "Origin": ORIGIN})

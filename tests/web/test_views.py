@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import BEARER, PUBLIC, SCOPED, MakeApp
+from tests.conftest import BEARER, PUBLIC, SCOPED, SCOPED_DETAILS, MakeApp
 
 BAD_IDS = [
     "org_",
@@ -32,13 +32,19 @@ BAD_IDS = [
     "org_%ED%A0%80",  # a lone surrogate
 ]
 
+both_routes = pytest.mark.parametrize("path", [SCOPED, SCOPED_DETAILS])
+
 
 def brief(text: str) -> str:
     return f"{text[:20]!a} ({len(text)})"
 
 
-def scoped(organization_id: str) -> str:
-    return SCOPED.replace("org_xyz789", organization_id)
+def scoped(organization_id: str, path: str = SCOPED) -> str:
+    return path.replace("org_xyz789", organization_id)
+
+
+def never(principal: object, organization_id: str | None) -> bool:
+    raise AssertionError(organization_id)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +59,12 @@ def send(make_app: MakeApp, path: str = SCOPED, **environ: str) -> TestResponse:
     return make_app().test_client().get(path, environ_overrides=environ)
 
 
+@both_routes
 @pytest.mark.parametrize("bad", BAD_IDS, ids=brief)
-def test_a_malformed_id_is_422(make_app: MakeApp, bad: str) -> None:
-    response = make_app().test_client().get(scoped(bad), headers=BEARER)
+def test_a_malformed_id_is_422(make_app: MakeApp, path: str, bad: str) -> None:
+    app = make_app(AUTHORIZE=never, AUTHORIZE_DETAILS=never)
+
+    response = app.test_client().get(scoped(bad, path), headers=BEARER)
 
     assert response.status_code == 422
     assert response.get_json()["error"]["code"] == "VALIDATION_ERROR"
@@ -63,9 +72,14 @@ def test_a_malformed_id_is_422(make_app: MakeApp, bad: str) -> None:
     assert "script" not in response.text
 
 
+@both_routes
 @pytest.mark.parametrize("bad", BAD_IDS, ids=brief)
-def test_a_malformed_id_without_a_credential_is_401(make_app: MakeApp, bad: str) -> None:
-    assert make_app().test_client().get(scoped(bad)).status_code == 401
+def test_a_malformed_id_without_a_credential_is_401(
+    make_app: MakeApp, path: str, bad: str
+) -> None:
+    app = make_app(AUTHORIZE_DETAILS=never)
+
+    assert app.test_client().get(scoped(bad, path)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -169,11 +183,12 @@ def test_what_cannot_be_a_credential_never_reaches_the_verifier(
         assert client.get(SCOPED, environ_overrides=environ).status_code == 401
 
 
-def test_the_public_route_ignores_credentials_and_queries(make_app: MakeApp) -> None:
-    client = make_app().test_client()
+@pytest.mark.parametrize("path", [PUBLIC, f"{PUBLIC}/live", f"{PUBLIC}/ready"])
+def test_a_public_route_ignores_credentials_and_queries(make_app: MakeApp, path: str) -> None:
+    client = make_app(GROUPS={"live": [], "ready": ["availability"]}).test_client()
 
     response = client.get(
-        PUBLIC + "?x=%ff&details=1", environ_overrides={"HTTP_AUTHORIZATION": "Basic \xff"}
+        path + "?x=%ff&probe=x", environ_overrides={"HTTP_AUTHORIZATION": "Basic \xff"}
     )
 
     assert response.status_code == 200
