@@ -1,4 +1,4 @@
-"""The fast path: the public route's own bytes, ahead of everything that the app does."""
+"""The fast path: the public routes' own bytes, ahead of everything that the app does."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from werkzeug.test import Client, EnvironBuilder
 
 from flask_connector_health import ConfigurationError, ConnectorHealth, Status
 from tests.clockwork import Gated, engine_of, in_background, waited_for
-from tests.conftest import BEARER, CONFIG, OK, PUBLIC, SCOPED, MakeApp
+from tests.conftest import BEARER, CONFIG, DETAILS, OK, PUBLIC, SCOPED, SCOPED_DETAILS, MakeApp
 
 METHODS = ["GET", "HEAD"]
+GROUPS = {"live": [], "ready": ["availability"]}
+LIVE, READY = f"{PUBLIC}/live", f"{PUBLIC}/ready"
+ENDS = ["", "/live", "/ready"]
+
+every_public_route = pytest.mark.parametrize("path", [PUBLIC, LIVE, READY])
 
 
 def called(app: Flask, path: str, method: str) -> tuple[t.Any, ...]:
@@ -27,6 +32,15 @@ def called(app: Flask, path: str, method: str) -> tuple[t.Any, ...]:
     return *started, b"".join(chunks)
 
 
+@pytest.fixture
+def app() -> Flask:
+    """Make an app in which nothing is registered yet."""
+    app = Flask("host")
+    app.config.from_mapping(CONFIG)
+    app.config.update(CONNECTOR_HEALTH_FAST_PATH=True, CONNECTOR_HEALTH_GROUPS=GROUPS)
+    return app
+
+
 def never(*values: object) -> t.NoReturn:
     raise AssertionError("the request has reached Flask")
 
@@ -34,37 +48,62 @@ def never(*values: object) -> t.NoReturn:
 @pytest.fixture
 def walled(make_app: MakeApp) -> Flask:
     """Make an app of whose Flask no request may see anything."""
-    app = make_app(FAST_PATH=True)
+    app = make_app(FAST_PATH=True, GROUPS=GROUPS)
     app.before_request(never)
     return app
 
 
+def make_both(make_app: MakeApp, **settings: t.Any) -> tuple[Flask, Flask]:
+    """Make an app without the fast path, and one with it, whose Flask sees no request."""
+    slow, fast = (make_app(FAST_PATH=fast, GROUPS=GROUPS, **settings) for fast in (False, True))
+    fast.before_request(never)
+    return slow, fast
+
+
+@every_public_route
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", [503, 200])
 def test_it_answers_byte_for_byte_as_the_route(
-    make_app: MakeApp, status: Status, method: str, code: int
+    make_app: MakeApp, path: str, status: Status, method: str, code: int
 ) -> None:
     settings = {"AVAILABILITY": lambda: status, "UNAVAILABLE_STATUS_CODE": code}
-    slow, fast = make_app(**settings), make_app(FAST_PATH=True, **settings)
-    fast.before_request(never)
+    slow, fast = make_both(make_app, **settings)
 
-    for path in (PUBLIC, f"{PUBLIC}/", f"/{PUBLIC}"):
-        assert called(fast, path, method) == called(slow, path, method)
+    for spelling in (path, f"{path}/", f"/{path}", f"///{path}/"):
+        assert called(fast, spelling, method) == called(slow, spelling, method)
 
 
+@every_public_route
 @pytest.mark.parametrize("method", METHODS)
-def test_it_keeps_the_rules_of_wsgi(walled: Flask, method: str) -> None:
+def test_it_answers_as_the_route_while_the_instance_drains(
+    make_app: MakeApp, path: str, method: str
+) -> None:
+    slow, fast = make_both(make_app)
+    before = called(fast, path, method)
+    for app in (slow, fast):
+        engine_of(app).drain()
+
+    assert called(fast, path, method) == called(slow, path, method)
+    assert (called(fast, path, method) != before) is (path == READY)
+
+
+@every_public_route
+@pytest.mark.parametrize("method", METHODS)
+def test_it_keeps_the_rules_of_wsgi(walled: Flask, path: str, method: str) -> None:
     """The validator of the standard library raises if it does not."""
-    response = Client(validator(walled)).open(PUBLIC, method=method)
+    response = Client(validator(walled)).open(path, method=method)
 
     assert response.status_code == 200
     response.close()
 
 
+@every_public_route
 @pytest.mark.parametrize("method", METHODS)
-def test_even_the_first_request_never_reaches_flask(walled: Flask, method: str) -> None:
-    response = walled.test_client().open(PUBLIC, method=method)
+def test_even_the_first_request_never_reaches_flask(
+    walled: Flask, path: str, method: str
+) -> None:
+    response = walled.test_client().open(path, method=method)
 
     assert response.status_code == 200
     assert response.data == (OK if method == "GET" else b"")
@@ -105,11 +144,14 @@ def test_a_run_that_ends_in_time_is_answered(
     assert response().data == OK
 
 
+@every_public_route
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_any_other_method_is_answered_by_flask(make_app: MakeApp, method: str) -> None:
-    slow, fast = make_app(), make_app(FAST_PATH=True)
+def test_any_other_method_is_answered_by_flask(
+    make_app: MakeApp, path: str, method: str
+) -> None:
+    slow, fast = (make_app(FAST_PATH=fast, GROUPS=GROUPS) for fast in (False, True))
 
-    assert called(fast, PUBLIC, method) == called(slow, PUBLIC, method)
+    assert called(fast, path, method) == called(slow, path, method)
 
 
 @pytest.mark.parametrize(
@@ -123,19 +165,28 @@ def test_any_other_method_is_answered_by_flask(make_app: MakeApp, method: str) -
         f"{PUBLIC}/x",
         PUBLIC.replace("/health", "//health"),
         PUBLIC.replace("/health", "/../health"),
+        f"{READY}//",
+        READY.upper(),
+        f"{READY}y",
+        f"{PUBLIC}//ready",
+        f"{PUBLIC}/group_ready",
         SCOPED,
+        f"{SCOPED}/ready",
+        SCOPED_DETAILS,
+        DETAILS,
     ],
 )
 def test_any_other_path_is_answered_by_flask(make_app: MakeApp, path: str) -> None:
-    slow, fast = make_app(), make_app(FAST_PATH=True)
+    slow, fast = (make_app(FAST_PATH=fast, GROUPS=GROUPS) for fast in (False, True))
     answers = [app.test_client().get(path, headers=BEARER) for app in (slow, fast)]
 
     assert answers[0].status == answers[1].status
     assert answers[0].data == answers[1].data
 
 
-def test_a_query_changes_nothing(walled: Flask) -> None:
-    assert walled.test_client().get(f"{PUBLIC}?verbose=1").data == OK
+@every_public_route
+def test_a_query_changes_nothing(walled: Flask, path: str) -> None:
+    assert walled.test_client().get(f"{path}?verbose=1").data == OK
 
 
 # Where it stands
@@ -216,37 +267,33 @@ def test_headers_that_middleware_adds_are_in_one_answer_alone(make_app: MakeApp)
         ("/gesundheit-ü", PUBLIC.replace("/v1", "/gesundheit-ü")),
     ],
 )
-def test_any_fixed_prefix(health: ConnectorHealth, prefix: str, path: str) -> None:
-    app = Flask("host")
-    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+def test_any_fixed_prefix(app: Flask, health: ConnectorHealth, prefix: str, path: str) -> None:
     app.register_blueprint(health, url_prefix=prefix)
     app.before_request(never)
 
-    assert app.test_client().get(path).data == OK
+    assert [app.test_client().get(path + end).data for end in ENDS] == [OK] * 3
 
 
-def test_a_blueprint_in_another_one_answers_at_its_whole_path(health: ConnectorHealth) -> None:
-    app = Flask("host")
-    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+def test_a_blueprint_in_another_one_answers_at_its_whole_path(
+    app: Flask, health: ConnectorHealth
+) -> None:
     parent = Blueprint("api", __name__, url_prefix="/api")
     parent.register_blueprint(health)
     app.register_blueprint(parent)
     app.before_request(never)
 
-    assert app.test_client().get(f"/api{PUBLIC}").data == OK
+    assert [app.test_client().get(f"/api{PUBLIC}{end}").data for end in ENDS] == [OK] * 3
 
 
-def test_two_registrations_answer_each_for_itself(health: ConnectorHealth) -> None:
-    app = Flask("host")
-    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_FAST_PATH=True)
+def test_two_registrations_answer_each_for_itself(app: Flask, health: ConnectorHealth) -> None:
     app.register_blueprint(health)
     app.config["CONNECTOR_HEALTH_AVAILABILITY"] = lambda: False
     app.register_blueprint(health, name="internal", url_prefix="/internal")
     app.before_request(never)
-    client = app.test_client()
+    client, internal = app.test_client(), PUBLIC.replace("/v1", "/internal")
 
-    assert client.get(PUBLIC).status_code == 200
-    assert client.get(PUBLIC.replace("/v1", "/internal")).status_code == 503
+    assert [client.get(PUBLIC + end).status_code for end in ENDS] == [200, 200, 200]
+    assert [client.get(internal + end).status_code for end in ENDS] == [503, 200, 503]
 
 
 def test_an_app_that_matches_subdomains_is_answered_by_address(health: ConnectorHealth) -> None:
