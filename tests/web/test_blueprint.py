@@ -7,9 +7,11 @@ import json
 import pathlib
 import re
 import typing as t
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from flask import Blueprint, Flask, url_for
+from flask import Blueprint, Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import flask_connector_health
 from flask_connector_health import (
@@ -21,44 +23,57 @@ from flask_connector_health import (
 )
 from flask_connector_health import __all__ as exported
 from tests.clockwork import engine_threads, eventually, names_in, result_of
-from tests.conftest import BEARER, CONFIG, PUBLIC, SCOPED, MakeApp
+from tests.conftest import (
+    BEARER,
+    CONFIG,
+    DETAILS,
+    PUBLIC,
+    SCOPED,
+    SCOPED_DETAILS,
+    MakeApp,
+)
+
+READY = f"{PUBLIC}/ready"
+ROUTES = [path.removeprefix("/v1") for path in (PUBLIC, SCOPED, DETAILS, SCOPED_DETAILS, READY)]
 
 
 @pytest.fixture
 def app() -> Flask:
+    """Make an app whose configuration brings every kind of route."""
     app = Flask("host")
     app.config.from_mapping(CONFIG)
+    app.config["CONNECTOR_HEALTH_AUTHORIZE_DETAILS"] = lambda principal, organization_id: True
+    app.config["CONNECTOR_HEALTH_GROUPS"] = {"ready": ["availability"]}
     return app
 
 
-def answers(app: Flask, prefix: str) -> list[int]:
-    """Ask both routes below a prefix, with and without a trailing slash."""
+def answers(app: Flask, prefix: str) -> set[int]:
+    """Ask every route below a prefix, with and without a trailing slash."""
     client = app.test_client()
-    routes = (PUBLIC.removeprefix("/v1"), SCOPED.removeprefix("/v1"))
-    return [
+    return {
         client.get(prefix + route + slash, headers=BEARER).status_code
-        for route in routes
+        for route in ROUTES
         for slash in ("", "/")
-    ]
+    }
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/api/v2", "", "/"])
 def test_any_url_prefix(app: Flask, health: ConnectorHealth, prefix: str) -> None:
     app.register_blueprint(health, url_prefix=prefix)
 
-    assert answers(app, prefix.rstrip("/")) == [200] * 4
+    assert answers(app, prefix.rstrip("/")) == {200}
 
 
 def test_the_blueprint_brings_its_own_prefix(app: Flask) -> None:
     app.register_blueprint(ConnectorHealth(url_prefix="/own"))
 
-    assert answers(app, "/own") == [200] * 4
+    assert answers(app, "/own") == {200}
 
 
 def test_a_prefix_with_a_variable(app: Flask, health: ConnectorHealth) -> None:
     app.register_blueprint(health, url_prefix="/<region>/v1")
 
-    assert answers(app, "/eu/v1") == [200] * 4
+    assert answers(app, "/eu/v1") == {200}
 
 
 def test_nested_in_another_blueprint(app: Flask, health: ConnectorHealth) -> None:
@@ -66,7 +81,7 @@ def test_nested_in_another_blueprint(app: Flask, health: ConnectorHealth) -> Non
     parent.register_blueprint(health)
     app.register_blueprint(parent)
 
-    assert answers(app, "/api/v1") == [200] * 4
+    assert answers(app, "/api/v1") == {200}
     assert list(app.extensions["connector_health"]) == ["api.connector_health"]
 
 
@@ -74,18 +89,36 @@ def test_two_names_in_one_app(app: Flask, health: ConnectorHealth) -> None:
     app.register_blueprint(health)
     app.register_blueprint(health, name="internal", url_prefix="/internal")
 
-    assert answers(app, "/v1") == answers(app, "/internal") == [200] * 4
+    assert answers(app, "/v1") == answers(app, "/internal") == {200}
     one, other = app.extensions["connector_health"].values()
     assert one is not other
 
 
-def test_the_routes_have_names(make_app: MakeApp) -> None:
-    app = make_app()
+def test_below_the_mount_of_another_app(app: Flask, health: ConnectorHealth) -> None:
+    app.register_blueprint(health)
+    outer = Flask("outer")
+    mounts: dict[str, t.Any] = {"/mounted": app}
+    outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, mounts)  # type: ignore[method-assign]
 
-    with app.test_request_context():
-        assert url_for("connector_health.service") == PUBLIC
-        path = url_for("connector_health.organization", organization_id="org_xyz789")
-        assert path == SCOPED
+    assert answers(outer, "/mounted/v1") == {200}
+
+
+def test_each_registration_has_the_routes_and_the_callables_of_its_own_configuration(
+    app: Flask, health: ConnectorHealth
+) -> None:
+    app.register_blueprint(health)
+    app.config["CONNECTOR_HEALTH_GROUPS"] = {"live": []}
+    app.config["CONNECTOR_HEALTH_AUTHORIZE_DETAILS"] = lambda principal, organization_id: False
+    app.register_blueprint(health, name="internal", url_prefix="/internal")
+    client = app.test_client()
+    paths = [DETAILS, SCOPED_DETAILS, READY, f"{PUBLIC}/live"]
+
+    codes = [
+        [client.get(p.replace("/v1", prefix), headers=BEARER).status_code for p in paths]
+        for prefix in ("/v1", "/internal")
+    ]
+
+    assert codes == [[200, 200, 200, 404], [403, 403, 404, 200]]
 
 
 def test_two_apps_share_nothing_but_the_probes(health: ConnectorHealth) -> None:
@@ -99,6 +132,27 @@ def test_two_apps_share_nothing_but_the_probes(health: ConnectorHealth) -> None:
     for _ in range(2):
         assert up.test_client().get(PUBLIC).status_code == 200
         assert down.test_client().get(PUBLIC).status_code == 503
+
+
+def test_two_apps_share_neither_what_they_know_nor_what_people_have_said(
+    health: ConnectorHealth,
+) -> None:
+    health.add_probe(lambda: True, name="queue")
+    apps = Flask("told"), Flask("other")
+    for app, available in zip(apps, (False, True), strict=True):
+        app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_GROUPS={"ready": ["queue"]})
+        app.config["CONNECTOR_HEALTH_AVAILABILITY"] = lambda _, answer=available: answer
+        app.register_blueprint(health)
+    told, other = map(get_monitor, apps)
+
+    told.report("org_xyz789")
+    told.pause("queue", until=datetime.now(UTC) + timedelta(hours=1), status="unavailable")
+    told.drain()
+
+    assert other.overview().known == 0
+    assert other.transitions() == ()
+    assert other.report(group="ready").status is Status.OK
+    assert not other.is_draining()
 
 
 def test_the_configuration_is_read_once_at_registration(make_app: MakeApp) -> None:
@@ -157,7 +211,7 @@ def test_a_key_that_another_registration_has_read_has_its_effect(
     app.config["CONNECTOR_HEALTH_TTL"] = 0.0
     app.register_blueprint(health, name="internal", url_prefix="/internal")
 
-    assert answers(app, "/v1") == answers(app, "/internal") == [200] * 4
+    assert answers(app, "/v1") == answers(app, "/internal") == {200}
     assert caplog.records == []
 
 
