@@ -48,6 +48,7 @@ NAMES = [
     "pause",
     "mounted",
     "groups",
+    "command line",
     "own auth",
     "cors",
     "limits",
@@ -472,7 +473,7 @@ def test_the_first_command_serves_the_example_app_as_the_session_shows(
 
     with running(["sh", "-c", BLOCKS["run"]], log, cwd=checkout, env=environment):
         wait_for(url, log, seconds=300)
-        for block in (BLOCKS["session"], BLOCKS["night"]):
+        for block in (BLOCKS["session"], BLOCKS["night"], BLOCKS["command line"]):
             assert_shown(block.replace(EXAMPLE, url), checkout)
 
 
@@ -494,7 +495,7 @@ def assert_shown(block: str, folder: pathlib.Path) -> None:
 
 def of_any_run(text: str) -> str:
     """Leave out what differs from run to run."""
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|time=[\d.]+s", "TIME", text)
     return re.sub(r'("(?:age_seconds|duration_ms|host|pid)"): [^\s,]+', r"\1: any", text)
 
 
