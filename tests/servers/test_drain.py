@@ -1,0 +1,258 @@
+"""A server that drains before it ends loses no request, behind a real balancer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.clockwork import eventually
+from tests.conftest import PUBLIC
+from tests.serving import free_port, running, wait_for
+
+from .test_readme import BLOCKS
+
+pytestmark = pytest.mark.clients
+
+READY = f"{PUBLIC}/ready"
+
+# Seconds to wait after the drain: HAProxy needs one second to notice.
+WAIT = 2
+
+KINDS = {
+    "sync": ["--worker-class", "sync"],
+    "gthread": ["--worker-class", "gthread", "--threads", "4"],
+    "gevent": ["--worker-class", "gevent"],
+}
+
+
+class Instance:
+    """A gunicorn with two workers, which serves the README's app with groups."""
+
+    def __init__(self, folder: pathlib.Path, kind: str, config: str, wait: int) -> None:
+        self.folder = folder
+        self.wait = wait
+        folder.mkdir()
+        self.drain = folder / "drain"
+        self.port = free_port()
+        self.log = folder / "log"
+        (folder / "app.py").write_text(BLOCKS["app"])
+        (folder / "grouped.py").write_text(self.localized(BLOCKS["groups"]))
+        (folder / "gunicorn.conf.py").write_text(self.localized(config))
+        command = [sys.executable, "-m", "gunicorn", "grouped:app", "--workers", "2"]
+        command += ["--bind", f"127.0.0.1:{self.port}", *KINDS[kind]]
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=folder, process_group=0
+            )
+
+    def localized(self, text: str) -> str:
+        """Let a recipe use this instance's file, and wait for a shorter time."""
+        text = text.replace("/run/app/drain", str(self.drain))
+        return re.sub(r"(SECONDS = |sleep |--wait\", \")\d+", rf"\g<1>{self.wait}", text)
+
+    def run(self, *command: str) -> None:
+        """Run a command where the app is, as an orchestrator does in a container."""
+        environment = {**os.environ, "FLASK_APP": "grouped:app"}
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, timeout=60)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(45)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def code(self, path: str) -> int:
+        return code_of(f"http://127.0.0.1:{self.port}{path}")
+
+
+def code_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+class Load(threading.Thread):
+    """A client that asks the balancer again and again, each time by a new connection."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._ended = threading.Event()
+        self.codes: Counter[object] = Counter()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.02):
+            try:
+                self.codes[code_of(self._url)] += 1
+            except OSError as error:
+                self.codes[repr(error)] += 1
+
+    def end(self) -> Counter[object]:
+        self._ended.set()
+        self.join()
+        return self.codes
+
+
+Start = Callable[..., Instance]
+
+
+@pytest.fixture
+def start(tmp_path: pathlib.Path) -> Iterator[Start]:
+    instances: list[Instance] = []
+
+    def make(kind: str = "sync", config: str = "", wait: int = WAIT) -> Instance:
+        instance = Instance(tmp_path / f"instance-{len(instances)}", kind, config, wait)
+        instances.append(instance)
+        return instance
+
+    yield make
+    for instance in instances:
+        instance.close()
+
+
+@contextlib.contextmanager
+def balanced(one: Instance, two: Instance) -> Iterator[str]:
+    """Run the README's HAProxy in front of two instances, and give its URL."""
+    program = shutil.which("haproxy")
+    if program is None:
+        pytest.skip("needs haproxy")
+    port = free_port()
+    backend = BLOCKS["drain, haproxy"].replace("8001", str(one.port))
+    config = one.folder / "haproxy.cfg"
+    config.write_text(
+        "defaults\n  mode http\n  retries 0\n  timeout connect 5s\n"
+        "  timeout client 5s\n  timeout server 5s\n"
+        f"frontend all\n  bind 127.0.0.1:{port}\n  default_backend apps\n"
+        + backend.replace("8002", str(two.port))
+    )
+    for instance in (one, two):
+        wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    command = [program, "-f", str(config), "-db"]
+    with running(command, one.folder / "haproxy", cwd=one.folder, env=os.environ):
+        url = f"http://127.0.0.1:{port}{PUBLIC}"
+        wait_for(url, one.folder / "haproxy")
+        yield url
+
+
+def lost(start: Start, stop: Callable[[Instance], None], kind: str, config: str = "") -> object:
+    """Stop one of two instances under load, and give what the clients got but for a 200."""
+    one, two = start(kind, config), start(kind)
+    with balanced(one, two) as url:
+        loads = [Load(url) for _ in range(4)]
+        for load in loads:
+            load.start()
+        eventually(lambda: all(load.codes[200] > 10 for load in loads))
+        stop(one)
+        before = sum(load.codes[200] for load in loads)
+        eventually(lambda: sum(load.codes[200] for load in loads) > before + 40)
+        codes: Counter[object] = sum((load.end() for load in loads), Counter())
+    assert codes.pop(200) > 100
+    return dict(codes)
+
+
+def by_kubernetes(instance: Instance) -> None:
+    found = re.search(r"command: (\[.*\])", instance.localized(BLOCKS["drain, kubernetes"]))
+    assert found is not None
+    program, *arguments = json.loads(found[1])
+    instance.run(sys.executable, "-m", program, *arguments)
+    instance.stop()
+
+
+def by_systemd(instance: Instance) -> None:
+    found = re.search(r'ExecStop=(\S+) -c "(.*)"', instance.localized(BLOCKS["drain, systemd"]))
+    assert found is not None
+    instance.run(found[1], "-c", found[2])
+    instance.stop()
+
+
+def by_sigterm(instance: Instance) -> None:
+    instance.stop()
+
+
+RECIPES: dict[str, tuple[Callable[[Instance], None], str]] = {
+    "kubernetes": (by_kubernetes, ""),
+    "systemd": (by_systemd, ""),
+    "gunicorn": (by_sigterm, BLOCKS["drain, gunicorn"]),
+}
+OFTEN = ("gunicorn", "gthread")
+EACH: list[t.Any] = [
+    pytest.param(recipe, kind, marks=[] if (recipe, kind) == OFTEN else [pytest.mark.soak])
+    for recipe in RECIPES
+    for kind in KINDS
+]
+
+
+@pytest.mark.parametrize(("recipe", "kind"), EACH)
+def test_a_server_that_drains_before_it_ends_loses_no_request(
+    start: Start, recipe: str, kind: str
+) -> None:
+    stop, config = RECIPES[recipe]
+
+    assert lost(start, stop, kind, config) == {}
+
+
+@pytest.mark.soak
+def test_a_server_that_just_ends_loses_some(start: Start) -> None:
+    assert lost(start, by_sigterm, "sync") != {}
+
+
+def test_every_worker_sees_the_file_also_a_later_one(start: Start) -> None:
+    instance = start()
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+
+    def codes() -> set[int]:
+        return {instance.code(READY) for _ in range(20)}
+
+    assert codes() == {200}
+    instance.drain.touch()
+    assert codes() == {503}
+    booted = instance.log.read_text().count("Booting worker")
+    instance.process.send_signal(signal.SIGHUP)  # all workers are replaced
+    eventually(lambda: instance.log.read_text().count("Booting worker") == booted + 2)
+    assert codes() == {503}
+    assert instance.code(f"{PUBLIC}/live") == instance.code(PUBLIC) == 200
+    instance.drain.unlink()
+    assert codes() == {200}
+
+
+def test_a_second_sigterm_stops_gunicorn_at_once(start: Start) -> None:
+    instance = start(config=BLOCKS["drain, gunicorn"], wait=40)
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    instance.process.send_signal(signal.SIGTERM)
+    eventually(instance.drain.exists)
+    began = time.monotonic()
+
+    instance.stop()
+
+    assert time.monotonic() - began < 20
+
+
+def test_gunicorn_is_not_born_drained(start: Start, tmp_path: pathlib.Path) -> None:
+    left = tmp_path / "instance-0" / "drain"
+    config = f"import pathlib\npathlib.Path({str(left)!r}).touch()\n"
+    instance = start(config=config + BLOCKS["drain, gunicorn"])
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+
+    eventually(lambda: instance.code(READY) == 200)
