@@ -23,7 +23,8 @@ from .views import View, make_gate, refused
 
 def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> View:
     """Make the view of the service's details. It ignores what the host adds to the values."""
-    schema, names = DetailsSchema(), {probe.name for probe in monitor.probes}
+    schema, host = DetailsSchema(), socket.gethostname()
+    names = {probe.name for probe in monitor.probes}
 
     def service_details(**_: t.Any) -> ResponseReturnValue:
         """Describe the verdicts of the service's probes, and the organizations that fail."""
@@ -33,7 +34,7 @@ def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> 
             limit, count = query.limit(), query.transitions()
         except HTTPException as error:
             return refused(error, OF_SERVICE, settings)
-        body = _body(monitor.details(), name)
+        body = _body(monitor.details(), name, host)
         body["organizations"] = monitor.overview(status=status, probe=name, limit=limit)
         if count:
             body["transitions"] = _of_probe(name, monitor.transitions())[:count]
@@ -44,7 +45,7 @@ def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> 
 
 def make_organization_details(settings: Settings, monitor: Monitor, guard: Guard) -> View:
     """Make the view of an organization's details. It ignores what the host adds."""
-    schema, admit = DetailsSchema(), make_gate(settings, guard)
+    schema, host, admit = DetailsSchema(), socket.gethostname(), make_gate(settings, guard)
     names = {probe.name for probe in monitor.probes if probe.scope == "organization"}
 
     def organization_details(organization_id: object = None, **_: t.Any) -> ResponseReturnValue:
@@ -55,7 +56,7 @@ def make_organization_details(settings: Settings, monitor: Monitor, guard: Guard
         except HTTPException as error:
             return refused(error, OF_ORGANIZATION, settings)
         details = monitor.details(admitted)
-        body = _body(details, name)
+        body = _body(details, name, host)
         body["service"] = {"status": details.service, "available": details.service.available}
         if count:
             turns = [turn for turn in monitor.transitions() if turn.organization_id == admitted]
@@ -65,12 +66,14 @@ def make_organization_details(settings: Settings, monitor: Monitor, guard: Guard
     return organization_details
 
 
-def _body(details: Details, name: str | None) -> dict[str, t.Any]:
+def _body(details: Details, name: str | None, host: str) -> dict[str, t.Any]:
+    # The host's name is read once. gethostname() lets go of the interpreter's lock so briefly
+    # that a loop of requests would keep other threads waiting for the lock for seconds.
     return {
         "status": details.status,
         "available": details.available,
         "probes": [probe for probe in details.probes if name in (None, probe.name)],
-        "answered_by": {"host": socket.gethostname(), "pid": os.getpid()},
+        "answered_by": {"host": host, "pid": os.getpid()},
     }
 
 

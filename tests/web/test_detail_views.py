@@ -273,6 +273,16 @@ def test_a_json_provider_of_the_hosts_changes_no_byte(
     assert client.get(path, headers=BEARER).data == before
 
 
+@both_details
+def test_no_request_asks_the_system_for_the_hosts_name(
+    make_on_clock: MakeApp, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    app = make_on_clock()
+    monkeypatch.setattr(socket, "gethostname", None)
+
+    assert ask(app, path)["answered_by"] == {"host": "web-1", "pid": os.getpid()}
+
+
 def test_a_worker_that_never_saw_the_organization_asks_its_probes(
     make: MakeApp, health: ConnectorHealth
 ) -> None:
