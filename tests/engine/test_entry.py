@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_connector_health import ProbeResult, Status
-from flask_connector_health.engine.entry import Ended, Entry, result_of, since_of, succeed
+from flask_connector_health import NotApplicable, ProbeResult, Status
+from flask_connector_health.engine.entry import (
+    Ended,
+    Entry,
+    checked,
+    checked_at,
+    duration_of,
+    failures_of,
+    last_ok_at,
+    result_of,
+    since_at,
+    since_of,
+    status_of,
+    succeed,
+)
 from flask_connector_health.engine.outcome import Outcome
 from flask_connector_health.model import STATUSES, judge
 from flask_connector_health.probes.policy import MEMORY, Policy
@@ -189,3 +204,124 @@ def test_the_words_belong_to_the_verdict(
 
     assert entry is not None
     assert result_of(entry).message == message
+
+
+# What is kept for people
+
+ABSENT = NotApplicable("no Drive connected")
+
+
+def followed(
+    results: Sequence[Status | ProbeResult],
+    rule: Policy | None = None,
+    days: Sequence[float] = (),
+) -> Entry:
+    """Give the entry after these results, a second apart.
+
+    :param days: the time of day at the end of each run; by default, it goes on as it should.
+    """
+    entry: Entry | None = None
+    for number, each in enumerate(results):
+        result = each if isinstance(each, ProbeResult) else ProbeResult(each)
+        end = ended(float(number))
+        if days:
+            end = end._replace(time_of_day=days[number])
+        entry = succeed(entry, Outcome(result), rule or policy(), end, jitter=0.0)
+    assert entry is not None
+    return entry
+
+
+def test_the_last_run_is_the_one_that_is_described() -> None:
+    first = succeed(None, Outcome(ProbeResult(OK)), policy(), Ended(1.0, 50.0, 0.5), jitter=0.0)
+
+    then = succeed(first, Outcome(ProbeResult(OK)), policy(), Ended(3.0, 60.0, 0.25), jitter=0)
+
+    assert (checked(first), checked_at(first), duration_of(first)) == (1.0, 50.0, 0.5)
+    assert (checked(then), checked_at(then), duration_of(then)) == (3.0, 60.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("results", "failures"),
+    [
+        ([OK], 0),
+        ([DEGRADED], 1),
+        ([OK, UNAVAILABLE, DEGRADED, UNAVAILABLE], 3),
+        ([UNAVAILABLE, UNAVAILABLE, OK], 0),
+        ([UNAVAILABLE, OK, UNAVAILABLE], 1),
+        ([UNAVAILABLE, ABSENT], 0),
+        ([UNAVAILABLE, ABSENT, UNAVAILABLE], 1),
+    ],
+)
+@pytest.mark.parametrize("threshold", [1, 9])
+def test_runs_that_were_not_ok_are_counted_since_the_last_that_was(
+    results: list[Status | ProbeResult], failures: int, threshold: int
+) -> None:
+    """Thresholds change a verdict, and not what the runs have found."""
+    assert failures_of(followed(results, policy(threshold, threshold))) == failures
+
+
+@pytest.mark.parametrize(
+    ("results", "last"),
+    [
+        ([OK], 0.0),
+        ([UNAVAILABLE], None),
+        ([OK, UNAVAILABLE, DEGRADED], 0.0),
+        ([OK, UNAVAILABLE, OK], 2.0),
+        ([ABSENT], None),
+        ([OK, ABSENT], 0.0),
+    ],
+)
+@pytest.mark.parametrize("threshold", [1, 9])
+def test_a_run_that_was_ok_is_remembered(
+    results: list[Status | ProbeResult], last: float | None, threshold: int
+) -> None:
+    expected = None if last is None else 1e9 + last
+
+    assert last_ok_at(followed(results, policy(threshold, threshold))) == expected
+
+
+def test_a_step_of_the_time_of_day_leaves_what_was_noted() -> None:
+    entry = followed([OK, UNAVAILABLE, UNAVAILABLE], days=[100.0, 5_000.0, 7.0])
+
+    assert (last_ok_at(entry), since_at(entry), checked_at(entry)) == (100.0, 5_000.0, 7.0)
+
+
+@pytest.mark.parametrize("days", [[1e9, 2e9, 3e9], [1e9, 0.0, 0.0]])
+def test_a_step_of_the_time_of_day_makes_no_results_less_consecutive(days: list[float]) -> None:
+    entry = followed([OK, UNAVAILABLE, UNAVAILABLE], policy(2, 2), days)
+
+    assert result_of(entry).status is UNAVAILABLE
+    assert since_of(entry) == 2.0
+
+
+# Answers that count for nothing
+
+
+@pytest.mark.parametrize("before", STATUSES)
+def test_an_answer_that_does_not_apply_is_the_verdict_at_once(before: Status) -> None:
+    entry = followed([before, ABSENT], policy(9, 9))
+
+    assert result_of(entry) == ABSENT
+    assert status_of(entry) is None
+    assert since_of(entry) == 1.0
+
+
+@pytest.mark.parametrize("then", STATUSES)
+def test_the_result_after_one_that_does_not_apply_is_like_a_first_one(then: Status) -> None:
+    entry = followed([OK, UNAVAILABLE, ABSENT, then], policy(9, 9))
+
+    assert result_of(entry) == ProbeResult(then)
+    assert since_of(entry) == 3.0
+
+
+def test_an_answer_that_does_not_apply_ends_a_streak() -> None:
+    results: list[Status | ProbeResult] = [OK, UNAVAILABLE, ABSENT, OK, UNAVAILABLE]
+
+    assert result_of(followed(results, policy(2, 2))).status is OK
+
+
+def test_an_answer_that_does_not_apply_holds_as_long_as_it_is_the_same() -> None:
+    entry = followed([OK, ABSENT, NotApplicable("no Drive any more")])
+
+    assert result_of(entry) == NotApplicable("no Drive any more")
+    assert since_of(entry) == 1.0
