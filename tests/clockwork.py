@@ -27,6 +27,7 @@ class Clock(environment.Clock):
 
     def __init__(self) -> None:
         self.time = 1_000.0
+        self.epoch = 1e9  # what the time of day is ahead of that
         self._closed = False
         self._moved = threading.Condition()
 
@@ -34,7 +35,7 @@ class Clock(environment.Clock):
         return self.time
 
     def time_of_day(self) -> float:
-        return 1e9 + self.time
+        return self.epoch + self.time
 
     def advance(self, seconds: float) -> None:
         with self._moved:
