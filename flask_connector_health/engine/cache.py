@@ -55,8 +55,10 @@ class Cache(t.Generic[K, V]):
 
     def items(self) -> list[tuple[K, V]]:
         """List all keys with their values. To the eviction, this is no reading."""
-        # The interpreter copies each shard in one step, which no thread can disturb.
-        return [item for shard in self._shards for item in list(shard.values.items())]
+        # The interpreter copies a dictionary in one step, which no thread can disturb. Not so a
+        # list of its items: each is a new object, and may start a collection of garbage, which
+        # may run a finalizer of the host's.
+        return [item for shard in self._shards for item in shard.values.copy().items()]
 
     def __len__(self) -> int:
         return sum(len(shard.values) for shard in self._shards)

@@ -87,7 +87,7 @@ class Pauses:
     def end_due(self) -> list[Resumed]:
         """End the pauses whose time is over."""
         now = self._clock.now()
-        return self._taken([key for key, each in [*self.held.items()] if now >= each.until])
+        return self._taken([key for key, each in self.held.copy().items() if now >= each.until])
 
     def of(self, probe: Probe, key: str | None) -> Pause | None:
         """Give the pause that holds for a probe and a key. The key's own goes first."""

@@ -144,6 +144,56 @@ def test_keys_that_were_read_as_they_went_are_forgotten(
     assert cache.get("a") == 1
 
 
+def test_all_keys_are_listed_with_their_values() -> None:
+    cache = Numbers(20_000)  # of two shards
+    keys = [f"org_{number}" for number in range(100)]
+    put(cache, *keys)
+    put(cache, "org_7", value=7)
+
+    assert sorted(cache.items()) == sorted({**dict.fromkeys(keys, 1), "org_7": 7}.items())
+
+
+def test_a_list_of_all_is_no_reading() -> None:
+    """A key that was listed is evicted when its turn comes, unless it was read as well."""
+    cache = Numbers(2)
+    put(cache, "a", "b")
+    cache.get("a")
+
+    cache.items()
+    put(cache, "c")
+
+    assert [cache.get(key) for key in "abc"] == [1, None, 1]
+
+
+def test_a_list_of_all_takes_no_lock() -> None:
+    cache = Numbers(2)
+    put(cache, "a")
+
+    with cache._shards[0]._lock:
+        assert cache.items() == [("a", 1)]
+
+
+class Puts:
+    """Garbage in a cycle, whose finalizer adds a key to a cache."""
+
+    def __init__(self, cache: Numbers) -> None:
+        self.me = self
+        self.cache = cache
+
+    def __del__(self) -> None:
+        put(self.cache, "late")
+
+
+def test_a_list_of_all_bears_a_change_in_its_midst() -> None:
+    """A collection of garbage may let another thread go on, or run a finalizer itself."""
+    cache = Numbers(10_000)
+    put(cache, *(f"org_{number}" for number in range(5_000)))
+    gc.collect()
+    Puts(cache)
+
+    assert len(cache.items()) >= 5_000
+
+
 def test_a_read_takes_no_lock() -> None:
     cache = Numbers(2)
     put(cache, "a")
