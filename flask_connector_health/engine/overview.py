@@ -19,9 +19,10 @@ from .scope import Scope
 
 OK = Status.OK.severity
 
-# The severity below zero, since when it is that, the organization, and its record. In this
-# order, the worst come first, and of those the ones that fail for longest.
-_Ranked: t.TypeAlias = tuple[int, float, str | None, Record]
+# The severity below zero, since when it is that, the organization, its record with the pauses
+# that hold, and the record that is kept. In this order, the worst come first, and of those the
+# ones that fail for longest.
+_Ranked: t.TypeAlias = tuple[int, float, str | None, Record, Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +82,12 @@ def survey(scope: Scope, *, status: Status | None, probe: str | None, limit: int
     lanes = [lane for lane in scope.lanes if probe in (None, lane.probe.name)]
     records = scope.records.items()
     counts: Counter[int | None] = Counter()
-    listed = heapq.nsmallest(
-        limit,
-        (
-            each
-            for each in _failing(scope, records, counts)
-            if (status is None or -each[0] == status.severity)
-            and (probe is None or _is_listed(each[3], lanes))
-        ),
-    )
+    chosen = [
+        each
+        for each in _failing(scope, records, counts)
+        if (status is None or -each[0] == status.severity)
+        and (probe is None or _is_listed(each[3], lanes))
+    ]
     asked = {key for lane in scope.lanes for key in lane.asked()}
     if asked:
         asked -= {key for key, _ in records}
@@ -99,7 +97,7 @@ def survey(scope: Scope, *, status: Status | None, probe: str | None, limit: int
         degraded=counts[Status.DEGRADED.severity],
         unavailable=counts[Status.UNAVAILABLE.severity],
         unknown=counts[None] + len(asked),
-        failing=tuple(_described(each, lanes) for each in listed),
+        failing=tuple(_described(each, lanes) for each in heapq.nsmallest(limit, chosen)),
     )
 
 
@@ -112,7 +110,7 @@ def _failing(
         severity = worst_severity_of(record)
         if severity > OK:
             counts[severity] += 1
-            yield -severity, worst_since_at(record), organization_id, record
+            yield -severity, worst_since_at(record), organization_id, record, kept
         else:
             counts[None if None in entries_of(record) else OK] += 1
 
@@ -128,7 +126,7 @@ def _is_listed(record: Record, lanes: Sequence[Lane]) -> bool:
 
 
 def _described(ranked: _Ranked, lanes: Sequence[Lane]) -> FailingOrganization:
-    severity, since, key, record = ranked
+    severity, since, key, record, kept = ranked
     organization_id, entries = t.cast(str, key), entries_of(record)
     probes = []
     for lane in lanes:
@@ -141,6 +139,6 @@ def _described(ranked: _Ranked, lanes: Sequence[Lane]) -> FailingOrganization:
         organization_id,
         STATUSES[-severity],
         moment(since),
-        moment(max(checked_at(entry) for entry in entries if entry is not None)),
+        moment(max(checked_at(entry) for entry in entries_of(kept) if entry is not None)),
         tuple(probes),
     )
