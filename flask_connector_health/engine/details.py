@@ -105,9 +105,8 @@ def detail(
     message, since = shown(result.message, probe.name, key), last
     if pause is not None:
         since = pause.entry
-        message = (
-            f"{message} (paused until {pause.event.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ})"
-        )
+        end = f"{pause.event.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        message = f"{message} (paused until {end})".lstrip()
     ok_at = None if last is None else last_ok_at(last)
     return ProbeDetail(
         name=probe.name,
