@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flask_connector_health.checks import suggestion
 from flask_connector_health.probes.groups import LIVE, resolve
 from flask_connector_health.probes.spec import Probe
-from flask_connector_health.settings import Settings
+from flask_connector_health.settings import PREFIX, Settings
 
 
 class Groups:
@@ -43,7 +43,9 @@ class Groups:
         :raises ValueError: if an organization is given as well.
         """
         if group not in self.members:
-            known = suggestion(group, self.members) if self.members else "there is none"
+            known = f"{PREFIX}GROUPS has none"
+            if self.members:
+                known = suggestion(group, self.members)
             raise LookupError(f"there is no group {group!r}; {known}")
         if organization_id is not None:
             raise ValueError(

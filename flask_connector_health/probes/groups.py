@@ -76,10 +76,9 @@ class _Group:
     def _named(self, member: str, probes: Sequence[Probe]) -> set[str]:
         found = [probe for probe in probes if member in _handles(probe)]
         if not found:
-            known = sorted({each for probe in probes for each in _handles(probe)})
             raise self._error(
                 f"has {member!r}, which is no probe and no tag;"
-                f" {checks.suggestion(member, known)}"
+                f" {checks.suggestion(member, _usable(probes))}"
             )
         # The availability callback may be a probe of both scopes.
         of_service = {probe.name for probe in found if probe.scope == "service"}
@@ -97,3 +96,7 @@ class _Group:
 
 def _handles(probe: Probe) -> set[str]:
     return {probe.name, *(TAG + tag for tag in probe.tags)}
+
+
+def _usable(probes: Sequence[Probe]) -> set[str]:
+    return {each for p in probes if p.scope == "service" for each in _handles(p)}
