@@ -8,6 +8,7 @@ import itertools
 import json
 import operator
 import pickle
+import re
 import typing as t
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -17,15 +18,17 @@ import pytest
 
 from flask_connector_health import (
     ConnectorHealth,
+    NotApplicable,
     ProbeDegraded,
     ProbeFailed,
     ProbeResult,
     Status,
 )
 from flask_connector_health.model import UNKNOWN, StatusLike
-from tests.clockwork import engine_threads, eventually, report_of
+from flask_connector_health.probes.spec import Probe
+from tests.clockwork import Clock, Told, drive, engine_threads, eventually, report_of
 from tests.clockwork import result_of as result_in
-from tests.conftest import MakeApp
+from tests.conftest import MakeApp, MakeMonitor
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +80,12 @@ def test_these_answers_are_verdicts(
 
 
 class Words(str):
+    """A string with a method that must not be called."""
+
     __slots__ = ()
+
+    def __getitem__(self, key: t.SupportsIndex | slice) -> t.NoReturn:
+        raise RuntimeError("s3cret")
 
 
 def raise_degraded(text: str) -> t.NoReturn:
@@ -103,6 +111,8 @@ def test_of_a_long_message_the_beginning_is_kept(
         *(None, 1, 0, "OK", "up", "", [], {"status": "ok"}, object(), 1.0),
         pytest.param(Mock(spec=Status.OK), id="a mock of a status"),
         *(Mock(spec=value) for value in (ProbeResult(Status.OK), True)),
+        pytest.param(Mock(spec=NotApplicable()), id="a mock of one that does not apply"),
+        *(ProbeResult, NotApplicable),  # the bare classes
     ],
 )
 def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
@@ -306,3 +316,176 @@ def test_a_status_is_its_own_text(status: Status) -> None:
     assert f"{status}" == str(status) == text
     assert json.loads(json.dumps(status)) == text
     assert pickle.loads(pickle.dumps(status)) is copy.deepcopy(status) is status  # noqa: S301
+
+
+# Subclasses of results
+
+
+class Quota(ProbeResult):
+    """A result with more to it."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        super().__init__("ok" if left else "degraded", f"{left} calls left")
+        object.__setattr__(self, "left", left)
+
+
+class Unchecked(ProbeResult):
+    """A result that has not checked what it was given."""
+
+    def __init__(self, status: object, message: object = "") -> None:
+        object.__setattr__(self, "status", status)
+        object.__setattr__(self, "message", message)
+
+
+class Raising(ProbeResult):
+    """A result that cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self.__dict__["error"] = error
+
+    @property
+    def status(self) -> t.NoReturn:
+        raise self.__dict__["error"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (Quota(0), ProbeResult(Status.DEGRADED, "0 calls left")),
+        (Unchecked("degraded", "slow"), ProbeResult(Status.DEGRADED, "slow")),
+        (Unchecked(True), ProbeResult(Status.OK)),
+    ],
+    ids=["checked", "word", "bool"],
+)
+def test_a_subclass_of_a_result_is_taken_as_a_result(
+    result_of: Callable[..., ProbeResult], answer: ProbeResult, result: ProbeResult
+) -> None:
+    assert result_of(lambda: answer) == result
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Unchecked("up"), "ProbeResult.status must be a Status, .* not 'up'"),
+        (Unchecked(None), "ProbeResult.status must be a Status, .* not NoneType"),
+        (Unchecked(Status.OK, 7), "ProbeResult.message must be a str, not int"),
+        (Unchecked("s3cret" * 9), "ProbeResult.status must be .* not str"),
+    ],
+    ids=["word", "nothing", "message", "secret"],
+)
+def test_a_subclass_with_values_that_are_none_is_a_failure(
+    result_of: Callable[..., ProbeResult], answer: ProbeResult, text: str
+) -> None:
+    result = result_of(lambda: answer)
+
+    assert result.status is Status.UNAVAILABLE
+    assert re.fullmatch(text, result.message)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("s3cret"), TypeError("s3cret")])
+def test_the_exception_of_a_subclass_goes_to_the_log_alone(
+    result_of: Callable[..., ProbeResult],
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert result_of(lambda: Raising(error)) == ProbeResult(
+        Status.UNAVAILABLE, "it raised an exception; see the log"
+    )
+    eventually(lambda: f"it raised {type(error).__name__}: s3cret" in caplog.text)
+
+
+# Answers that count for nothing
+
+
+class NoDrive(NotApplicable):
+    """A host's own word for it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("no Drive connected")
+
+
+@pytest.mark.parametrize("answer", [NotApplicable("no Drive connected"), NoDrive()])
+def test_an_answer_that_does_not_apply_is_ok_and_says_so(
+    make_app: MakeApp, health: ConnectorHealth, answer: NotApplicable
+) -> None:
+    health.add_probe(lambda organization_id: answer, name="drive", scope="organization")
+
+    report = report_of(make_app(), "org_xyz789")
+
+    assert report.status is Status.OK
+    assert [(each.name, each.applicable) for each in report.results] == [
+        ("availability", True),
+        ("drive", False),
+    ]
+    assert result_in(report) == ProbeResult(Status.OK, "no Drive connected")
+    assert report.to_dict()["results"][1]["applicable"] is False
+
+
+def test_a_long_message_makes_no_answer_apply(
+    make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    health.add_probe(lambda: NotApplicable(Words("x" * 100_000)), name="drive")
+
+    result = report_of(make_app()).results[-1]
+
+    assert (result.message, result.applicable) == ("x" * 1_000, False)
+    assert type(result.message) is str
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([NotApplicable(), NotApplicable()], Status.OK),
+        ([NotApplicable(), True], Status.OK),
+        ([NotApplicable(), Status.DEGRADED], Status.DEGRADED),
+        ([Status.DEGRADED, NotApplicable()], Status.DEGRADED),
+        ([False, NotApplicable()], Status.UNAVAILABLE),
+    ],
+)
+def test_what_does_not_apply_counts_for_nothing_beside_other_answers(
+    make_monitor: MakeMonitor, answers: list[object], status: Status
+) -> None:
+    monitor = make_monitor(
+        drive(Told()),
+        *(
+            Probe(name=f"own-{number}", call=Told(answer), scope="organization")
+            for number, answer in enumerate(answers)
+        ),
+    )
+
+    assert monitor.report("org_a").status is status
+    assert monitor.status("org_a") is monitor.peek("org_a").status is status
+
+
+def test_an_answer_that_does_not_apply_is_kept_like_any_other(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    told = Told(NotApplicable("no Drive connected"))
+    monitor = make_monitor(drive(told, max_stale=0.0), TTL=5.0, FAILURE_TTL=1.0)
+    monitor.report()
+    clock.advance(4.9)
+
+    for report in (monitor.report(), monitor.peek()):
+        assert [result.applicable for result in report.results] == [False]
+    assert told.runs == 1
+    clock.advance(0.1)
+    monitor.report()
+
+    assert told.runs == 2
+
+
+def test_a_message_of_what_does_not_apply_must_be_a_string() -> None:
+    with pytest.raises(TypeError, match="message must be a str, not int"):
+        NotApplicable(7)  # type: ignore[arg-type]
+
+
+def test_what_does_not_apply_is_no_result_that_applies() -> None:
+    result = NotApplicable("no Drive connected")
+
+    assert result == NotApplicable("no Drive connected")
+    assert result != ProbeResult(Status.OK, "no Drive connected")
+    assert pickle.loads(pickle.dumps(result)) == copy.deepcopy(result) == result  # noqa: S301
