@@ -95,8 +95,10 @@ def mapping(value: object) -> dict[t.Any, t.Any]:
 
 def file(value: object) -> str:
     """Check the path of a file. Nothing looks whether it exists."""
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+    if not isinstance(value, str | os.PathLike):
         raise ValueError(f"must be the path of a file (str or Path), not {_type(value)}")
+    if not os.fspath(value):
+        raise ValueError("must be the path of a file (str or Path), not an empty str")
     return os.fsdecode(value)
 
 

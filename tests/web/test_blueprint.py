@@ -226,6 +226,24 @@ def test_a_key_that_is_set_to_what_it_was_has_not_changed(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_relative_drain_file_is_below_the_instance_path(
+    health: ConnectorHealth, tmp_path: pathlib.Path, is_absolute: bool
+) -> None:
+    app = Flask("host", instance_path=str(tmp_path / "instance"))
+    file = tmp_path / "drain" if is_absolute else tmp_path / "instance" / "drain"
+    given = file if is_absolute else "drain"
+    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_DRAIN_FILE=given)
+    app.register_blueprint(health)
+    monitor = get_monitor(app)
+    assert not monitor.is_draining()
+
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+
+    assert monitor.is_draining()
+
+
 # What an app gets that takes it for an extension
 
 

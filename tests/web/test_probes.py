@@ -146,6 +146,9 @@ def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> No
         ({"failure_threshold": 0}, "failure_threshold must be .* at least 1, not 0"),
         ({"recovery_threshold": 1.0}, "recovery_threshold must be .* not float"),
         ({"slots": True}, "slots must be a whole number .* not bool"),
+        ({"tags": "index"}, "tags must be a list of strings, not str"),
+        ({"tags": ["index", 7]}, "tags must be a list of strings, none of them empty; it has"),
+        ({"tags": [""]}, "tags must be a list of strings, none of them empty; it has str"),
     ],
 )
 def test_an_unusable_option_names_the_probe_and_the_remedy(
@@ -179,3 +182,21 @@ def test_something_that_cannot_be_called_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"call must be a callable taking \(\)"):
         health.add_probe(call, name="drive")
+
+
+@pytest.mark.parametrize("tags", [["index", "slow"], ("index", "slow")])
+def test_tags_are_those_that_were_given(tags: list[str]) -> None:
+    assert drive(Told(), tags=tags).tags == ("index", "slow")
+
+
+def test_tags_that_change_later_change_nothing() -> None:
+    tags = ["index"]
+    probe = drive(Told(), tags=tags)
+
+    tags.append("slow")
+
+    assert probe.tags == ("index",)
+
+
+def test_by_default_a_probe_has_no_tags() -> None:
+    assert drive(Told()).tags == ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
+import pathlib
 import sys
 import types
 import typing as t
@@ -93,6 +95,12 @@ def test_the_defaults() -> None:
         ("SLOTS", 1),
         ("MAX_ORGANIZATIONS", 1),
         ("LOG_REMINDER", 0),
+        ("AUTHORIZE_DETAILS", two),
+        ("AUTHORIZE_DETAILS", None),
+        ("GROUPS", {"ready": ["search", "tag:index"], "live": ()}),
+        ("GROUPS", None),
+        ("DRAIN_FILE", "drain"),
+        ("DRAIN_FILE", None),
     ],
 )
 def test_a_usable_value_is_taken(key: str, value: object) -> None:
@@ -137,6 +145,13 @@ SECONDS = "must be a number of seconds (int or float), from 0 to 86400"
         ("SLOTS", 0, "must be a whole number (int), at least 1, not 0 (int)"),
         ("SLOTS", True, "must be a whole number (int), at least 1, not bool"),
         ("MAX_ORGANIZATIONS", 1.5, "must be a whole number (int), at least 1, not float"),
+        ("AUTHORIZE_DETAILS", one, "must be a callable taking (principal, organization_id);"),
+        ("AUTHORIZE_DETAILS", False, "(principal, organization_id), not bool"),
+        ("GROUPS", ["ready"], "must be a dict, not list"),
+        ("GROUPS", "ready", "must be a dict, not str"),
+        ("DRAIN_FILE", 7, "must be the path of a file (str or Path), not int"),
+        ("DRAIN_FILE", b"drain", "must be the path of a file (str or Path), not bytes"),
+        ("DRAIN_FILE", "", "must be the path of a file (str or Path), not an empty str"),
     ],
 )
 def test_an_unusable_value_is_named_with_its_remedy(key: str, value: object, text: str) -> None:
@@ -144,6 +159,34 @@ def test_an_unusable_value_is_named_with_its_remedy(key: str, value: object, tex
 
     assert message.startswith(f"{PREFIX}{key} ")
     assert text in message
+
+
+def test_a_path_object_may_name_the_drain_file() -> None:
+    assert read(DRAIN_FILE=pathlib.Path("run", "drain")).drain_file == os.path.join(
+        "run", "drain"
+    )
+
+
+def test_the_drain_file_need_not_exist(tmp_path: pathlib.Path) -> None:
+    assert read(DRAIN_FILE=tmp_path / "no" / "such").drain_file == f"{tmp_path}/no/such"
+
+
+@pytest.mark.parametrize(
+    ("given", "path"), [("drain", "/srv/drain"), ("/run/drain", "/run/drain"), (None, None)]
+)
+def test_a_relative_drain_file_is_below_a_folder(given: str | None, path: str | None) -> None:
+    settings = read(DRAIN_FILE=given, TTL=7.0)
+
+    assert settings.below("/srv") == dataclasses.replace(settings, drain_file=path)
+
+
+def test_groups_that_change_later_change_nothing() -> None:
+    groups = {"ready": ["search"]}
+    settings = read(GROUPS=groups)
+
+    groups["live"] = []
+
+    assert settings.groups == {"ready": ["search"]}
 
 
 @pytest.mark.parametrize("key", ["DEADLINE", "RETRY_AFTER", "FOREIGN_ORGANIZATION"])
@@ -266,11 +309,13 @@ def test_every_callable_may_be_an_import_string() -> None:
         VERIFY_TOKEN="myapp:verify",
         VERIFY_API_KEY="myapp:verify",
         AUTHORIZE="flask_connector_health:allow_any_organization",
+        AUTHORIZE_DETAILS="myapp:may_see",
     )
 
     assert settings.availability is nothing
     assert settings.verify_token is settings.verify_api_key is one
     assert settings.authorize is CONFIG["CONNECTOR_HEALTH_AUTHORIZE"]
+    assert settings.authorize_details is two
 
 
 @pytest.mark.usefixtures("myapp")
