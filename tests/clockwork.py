@@ -134,6 +134,14 @@ def hang(monitor: Monitor, gated: Gated, clock: Clock, key: str | None = None) -
     eventually(lambda: flight.has_landed)
 
 
+def is_told(monitor: Monitor) -> None:
+    """Wait until every listener has been told of everything."""
+    for _, background in monitor._current()._announcer._listeners:
+        told = threading.Event()
+        background.do(told.set)
+        assert told.wait(PATIENCE)
+
+
 def keeps_a_thread_until(monitor: Monitor, release: threading.Event) -> None:
     """Let a run be written off that has its verdict, and then end what it has left behind."""
     eventually(lambda: lane_of(monitor).slots.hung)

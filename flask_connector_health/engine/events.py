@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import typing as t
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -117,32 +118,40 @@ Listener: t.TypeAlias = Callable[[Event], Call | None]
 
 
 class Announcer:
-    """Hands each event to all listeners. A listener that raises harms no other one.
+    """Hands each event to all listeners. A listener that raises or blocks harms no other one.
 
-    :param background: makes the calls that listeners return, in their order.
+    :param make_background: makes a background for each listener. It makes the calls that this
+        listener returns, in their order. If one of them blocks, no other listener waits for it.
     """
 
-    def __init__(self, listeners: Sequence[Listener], background: Background) -> None:
-        self._listeners = listeners
-        self._background = background
+    def __init__(
+        self, listeners: Sequence[Listener], make_background: Callable[[], Background]
+    ) -> None:
+        self._listeners = [(listener, make_background()) for listener in listeners]
 
     def announce(self, event: Event) -> None:
         """Announce an event in this thread, which must not be that of a request."""
-        for listener in self._listeners:
-            try:
+        for listener, background in self._listeners:
+            with suppress(BaseException):  # a listener may raise anything
                 call = contextvars.Context().run(listener, event)
-            except BaseException:  # noqa: BLE001, S112 - a listener may raise anything
-                continue
-            if call is not None:
-                self._do(call)
+                if call is not None:
+                    _do(background, call)
 
     def announce_later(self, event: Event) -> None:
         """Announce an event in the background. This is for the thread of a request."""
-        self._do(partial(self.announce, event))
+        for listener, background in self._listeners:
+            _do(background, partial(_tell, listener, event))
 
-    def _do(self, call: Call) -> None:
-        if not self._background.do(call):
-            # The system has no thread, and the log must not be silent about just that. So this
-            # thread makes the call. If the log blocks, so does this thread: that of a run as it
-            # is settled, and that of a request at most once a minute for each probe.
-            self._background.work()
+
+def _tell(listener: Listener, event: Event) -> None:
+    call = listener(event)
+    if call is not None:
+        call()
+
+
+def _do(background: Background, call: Call) -> None:
+    if not background.do(call):
+        # The system has no thread, and the log must not be silent about just that. So this
+        # thread makes the call. If the log blocks, so does this thread: that of a run as it is
+        # settled, and that of a request at most once a minute for each probe.
+        background.work()

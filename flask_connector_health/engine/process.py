@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from flask_connector_health.model import (
     UNKNOWN,
@@ -80,7 +81,9 @@ class Process:
         self._pauses = pauses
         self._threads = Threads()
         self._pool = NativeThreads() if is_gevent() else self._threads
-        self._announcer = Announcer(listeners, Background("events", self._threads, CALLS))
+        self._announcer = Announcer(
+            listeners, partial(Background, "events", self._threads, CALLS)
+        )
         shortest = min((Policy.of(probe, settings).timeout for probe in probes), default=1.0)
         interval = max(shortest, SHORTEST_LOOK)
         self._watch = Watch(self._look, interval, self._threads, self._clock)

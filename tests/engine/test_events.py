@@ -202,3 +202,19 @@ def test_no_listener_hears_in_the_thread_of_a_request(
     report()
 
     eventually(lambda: threads == ["connector-health events"])
+
+
+def test_a_listener_whose_calls_block_holds_up_no_other_one(make_monitor: MakeMonitor) -> None:
+    """The log goes on while a receiver of the host's waits for a server."""
+    release, told = threading.Event(), threading.Event()
+    monitor = make_monitor(
+        drive(Told()),
+        listeners=[lambda event: lambda: release.wait(PATIENCE), lambda event: told.set],
+        DEADLINE=PATIENCE,
+    )
+
+    monitor.report()
+    was_told = told.wait(PATIENCE / 2)
+
+    release.set()
+    assert was_told

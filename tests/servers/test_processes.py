@@ -47,6 +47,13 @@ def usual(**changes):
         Probe(name="own-loop", call=loop, scope="organization"), **changes,
     )
 
+def is_told(monitor):
+    told = []
+    for _, background in monitor._current()._announcer._listeners:
+        told.append(threading.Event())
+        background.do(told[-1].set)
+    return all(each.wait(10) for each in told)
+
 def in_child(call):
     pid = os.fork()
     if pid == 0:
@@ -88,7 +95,8 @@ def test_a_child_forked_with_every_lock_held_answers() -> None:
         locks = [lane._lock for lane in lanes]
         locks += [s._lock for x in (process.service, process.organization)
                   for s in x.records._shards]
-        locks += [process._watch._background._turn, process._announcer._background._turn]
+        locks += [b._turn for _, b in process._announcer._listeners]
+        locks += [process._watch._background._turn]
         for lock in locks:
             lock.acquire(blocking=False)  # the watch keeps its own
         print(in_child(lambda: monitor.report("org_a").available), len(locks))
@@ -164,9 +172,7 @@ def test_a_child_tells_the_recovery_from_what_its_parent_told() -> None:
 
         def tell():
             monitor.report()
-            told = threading.Event()
-            monitor._current()._announcer._background.do(told.set)
-            return told.wait(10)
+            return is_told(monitor)
 
         tell()
         assert in_child(tell) == 0
@@ -318,12 +324,11 @@ def test_a_run_that_the_exit_leaves_without_a_thread_is_no_alarm() -> None:
 
         def outlive():
             threading.main_thread().join()
-            process, logged = monitor._current(), threading.Event()
+            process = monitor._current()
             exiting.set()
             while process.service.lanes[-1]._flights:
                 time.sleep(0.01)
-            process._announcer._background.do(logged.set)
-            logged.wait(10)
+            is_told(monitor)
 
         threading.Thread(target=outlive).start()
         monitor.report()

@@ -24,7 +24,6 @@ from flask_connector_health import (
     Status,
 )
 from flask_connector_health.engine.events import Settled
-from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.engine.outcome import Outcome
 from flask_connector_health.lines import Facts, duration
 from flask_connector_health.log import LOGGER, Log
@@ -41,6 +40,7 @@ from tests.clockwork import (
     eventually,
     hang,
     in_background,
+    is_told,
     lane_of,
     refusing,
     report_of,
@@ -52,13 +52,6 @@ from tests.conftest import CONFIG, PUBLIC, MakeApp, MakeMonitor
 HOUR = 3600.0
 
 Listening = Callable[[logging.Handler], None]
-
-
-def is_told(monitor: Monitor) -> None:
-    """Wait until the log has been told of everything."""
-    told = threading.Event()
-    monitor._current()._announcer._background.do(told.set)
-    assert told.wait(PATIENCE)
 
 
 class Story:
@@ -630,9 +623,10 @@ ASK = """
         for _ in range(2):
             app.test_client().get("/v1/knowledge/connectors/health")
         import threading
-        written = threading.Event()
-        get_monitor(app)._current()._announcer._background.do(written.set)
-        written.wait(10)
+        for _, background in get_monitor(app)._current()._announcer._listeners:
+            written = threading.Event()
+            background.do(written.set)
+            written.wait(10)
 """
 
 
