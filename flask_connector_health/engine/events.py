@@ -27,6 +27,8 @@ class Settled:
     :param verdict: the status from then on. A threshold may keep it as it was.
     :param outcome: what the run came to.
     :param at: when the run ended, or became overdue (monotonic seconds).
+    :param time_of_day: the same moment in seconds since 1970.
+    :param duration: for how many seconds the run had gone on by then.
     """
 
     probe: str
@@ -37,6 +39,8 @@ class Settled:
     verdict: Status
     outcome: Outcome
     at: float
+    time_of_day: float
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Transition:
     The first verdict is no turn if it is ok.
 
     :param at: when the run ended that turned it, by the time of day (UTC).
+    :param critical: whether the probe makes its scope unavailable, or degraded at most.
     :param before: the status until then, or ``None`` if there was none.
     :param after: the status from then on.
     :param message: words for people. Show them to authorized callers alone.
@@ -54,6 +59,7 @@ class Transition:
     at: datetime
     organization_id: str | None
     probe: str
+    critical: bool
     before: Status | None
     after: Status
     message: str

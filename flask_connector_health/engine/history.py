@@ -30,10 +30,9 @@ class History:
         self._turns: deque[Transition] = deque(maxlen=TURNS)
         self._failing: OrderedDict[tuple[str, str | None], Status] = OrderedDict()
 
-    def note(self, event: Settled, time_of_day: float, message: str) -> Transition | None:
+    def note(self, event: Settled, message: str) -> Transition | None:
         """Note a settled run. If it has turned the verdict, give the turn.
 
-        :param time_of_day: when the run ended, in seconds since 1970.
         :param message: the verdict's.
         """
         key = event.probe, event.organization_id
@@ -47,8 +46,15 @@ class History:
                     self._failing.popitem(last=False)
         if after is (before or Status.OK):
             return None
-        at, words = moment(time_of_day), shown(message, *key)
-        turn = Transition(at, event.organization_id, event.probe, before, after, words)
+        turn = Transition(
+            moment(event.time_of_day),
+            event.organization_id,
+            event.probe,
+            event.critical,
+            before,
+            after,
+            shown(message, *key),
+        )
         self._turns.append(turn)
         return turn
 

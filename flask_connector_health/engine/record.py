@@ -174,9 +174,11 @@ class Keeper:
             verdict=result.status,
             outcome=outcome,
             at=at,
+            time_of_day=ended.time_of_day,
+            duration=took,
         )
         self._announcer.announce(event)
-        turn = self._history.note(event, ended.time_of_day, result.message)
+        turn = self._history.note(event, result.message)
         if turn is not None:
             self._announcer.announce(turn)
         return result

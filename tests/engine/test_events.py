@@ -82,6 +82,33 @@ def test_an_event_says_how_long_the_verdict_before_had_held(
     assert {event.critical for event in settled} == {critical}
 
 
+def test_an_event_says_when_the_run_ended_and_how_long_it_had_gone_on(
+    make_monitor: MakeMonitor, clock: Clock, heard: list[Event]
+) -> None:
+    def slow() -> bool:
+        clock.advance(0.25)
+        return True
+
+    make_monitor(drive(slow), listeners=[heard.append], DEADLINE=PATIENCE).report()
+
+    [settled] = heard
+    assert isinstance(settled, Settled)
+    assert settled.duration == 0.25
+    assert (settled.at, settled.time_of_day) == (clock.now(), clock.time_of_day())
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_a_turn_says_whether_the_probe_is_critical(
+    make_monitor: MakeMonitor, heard: list[Event], critical: bool
+) -> None:
+    probe = drive(Told(False), critical=critical)
+
+    make_monitor(probe, listeners=[heard.append], DEADLINE=PATIENCE).report()
+
+    [turn] = [event for event in heard if isinstance(event, Transition)]
+    assert turn.critical is critical
+
+
 def test_an_overdue_run_is_announced_once(
     make_monitor: MakeMonitor, clock: Clock, gated: Gated, heard: list[Event]
 ) -> None:
@@ -95,6 +122,7 @@ def test_an_overdue_run_is_announced_once(
     assert isinstance(settled, Settled)
     assert isinstance(turn, Transition)
     assert settled.verdict is turn.after is Status.UNAVAILABLE
+    assert settled.duration == 5.0  # its timeout, however long it goes on
 
 
 def test_an_exception_after_the_verdict_is_announced(

@@ -553,7 +553,8 @@ def log() -> Log:
 
 def settled(key: str, before: Status, verdict: Status) -> Settled:
     outcome = Outcome(ProbeResult(verdict))
-    return Settled("drive", key, True, before, 5.0, verdict, outcome, at=1_000.0)
+    ended = {"at": 1_000.0, "time_of_day": 1e9, "duration": 0.1}
+    return Settled("drive", key, True, before, 5.0, verdict, outcome, **ended)
 
 
 def test_what_was_said_is_remembered_of_a_bounded_number(
