@@ -13,6 +13,7 @@ from .errors import (
     ProbeFailed,
 )
 from .model import NotApplicable, ProbeResult, Report, ReportedResult, Status
+from .signals import ProbeFinished, probe_finished, verdict_turned
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "NotApplicable",
     "ProbeDegraded",
     "ProbeFailed",
+    "ProbeFinished",
     "ProbeResult",
     "Report",
     "ReportedResult",
@@ -31,4 +33,6 @@ __all__ = [
     "Transition",
     "allow_any_organization",
     "get_monitor",
+    "probe_finished",
+    "verdict_turned",
 ]

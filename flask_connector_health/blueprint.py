@@ -29,6 +29,7 @@ from .probes.spec import (
 from .responses import internal_server_error
 from .routes import add_routes
 from .settings import Settings, own_keys
+from .signals import Signals
 
 F = t.TypeVar("F", bound=ProbeCall)
 
@@ -156,7 +157,7 @@ class ConnectorHealth(Blueprint):
             settings,
             probes,
             Environment(app.app_context),
-            [Log(app.app_context, settings, len(probes))],
+            [Log(app.app_context, settings, len(probes)), Signals(app)],
             partial(_warn_of_changes, app),
         )
         add_routes(state, settings, monitor)

@@ -7,12 +7,12 @@ import typing as t
 from dataclasses import dataclass
 from datetime import UTC
 
-from .engine.events import EndedLate, NoVerdict, Paused, Resumed, Settled
+from .engine.events import EndedLate, NoVerdict, Paused, Resumed, Settled, Transition
 from .engine.outcome import named
 from .model import Status, weigh
 
 # The events that have lines.
-Told: t.TypeAlias = Settled | NoVerdict | EndedLate | Paused | Resumed
+Told: t.TypeAlias = Settled | Transition | NoVerdict | EndedLate | Paused | Resumed
 
 
 class Facts(t.TypedDict):
@@ -143,6 +143,20 @@ def resumed(event: Resumed) -> Line:
     """Say that a pause has ended."""
     text, values = _about(event, "is no longer paused")
     return Line(logging.WARNING, text, values, _facts(event, None))
+
+
+def not_handled(
+    event: Settled | Transition, signal: str, receiver: str, cause: BaseException
+) -> Line:
+    """Say that a receiver of the host's raised an exception, and at which signal.
+
+    This is an error: it may be an alert that has not gone out.
+    """
+    named_cause = named(cause)
+    words = "was not handled: the receiver %s raised %s"
+    text, values = _about(event, words, receiver, named_cause)
+    facts = _facts(event, reason=f"it raised {named_cause}")
+    return Line(logging.ERROR, f"the signal {signal} of {text}", values, facts, cause)
 
 
 def of_configuration(text: str, *values: str) -> Line:

@@ -91,7 +91,7 @@ class Log:
             return None  # it has the line of the run that turned the verdict
         else:
             line = _LINES[type(event)](event)
-        return None if line is None else partial(_write, line, self._open_context)
+        return None if line is None else partial(write, line, self._open_context)
 
     def _settled(self, event: Settled) -> Line | None:
         key = event.probe, event.organization_id
@@ -138,7 +138,7 @@ def warn(open_context: OpenContext, text: str, *values: str) -> None:
     :param text: with ``%s`` for each value.
     """
     line = lines.of_configuration(text, *values)
-    contextvars.Context().run(_write, line, open_context)
+    contextvars.Context().run(write, line, open_context)
 
 
 def _most_changes(reason: str, said: str) -> int:
@@ -159,7 +159,11 @@ def _failing_since(event: Settled, said: Said | None) -> float:
     return event.at - event.held
 
 
-def _write(line: Line, open_context: OpenContext) -> None:
+def write(line: Line, open_context: OpenContext) -> None:
+    """Write a line in an app context. This raises nothing.
+
+    It needs a thread that may block, and an empty context.
+    """
     is_written = False
     # Whatever the host's context raises as it opens or is torn down, there is one line.
     with suppress(BaseException), open_context():

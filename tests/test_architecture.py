@@ -52,6 +52,7 @@ LAYERS = {
     "lines": 11,
     "log": 12,
     "servers": 13,
+    "signals": 13,
     "schemas": 11,
     "auth": 11,
     "mounting": 11,
@@ -76,6 +77,7 @@ WEB = {"flask", "werkzeug"}
 THIRD_PARTY = {
     "schemas": {"marshmallow"},
     "auth": WEB | {"flask_httpauth"},
+    "signals": WEB | {"blinker"},
     "mounting": WEB,
     "responses": WEB,
     "query": WEB,

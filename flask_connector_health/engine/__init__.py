@@ -85,7 +85,8 @@ The words
     of the first request that waits for it.
 :event: the frozen announcement that something was settled or given up. It says what the
     verdict was before, and how long that had held.
-:listener: takes every event, and waits for no other listener. The log is a listener.
+:listener: takes every event, and waits for no other listener. The log is one, and
+    the signals are another.
 :report: the answer for the service or an organization: its status, and each probe's result.
 
 What always holds

@@ -12,6 +12,7 @@ from flask_connector_health import (
     Monitor,
     NotApplicable,
     ProbeDegraded,
+    ProbeFinished,
     ProbeResult,
     Report,
     ReportedResult,
@@ -19,6 +20,8 @@ from flask_connector_health import (
     Transition,
     allow_any_organization,
     get_monitor,
+    probe_finished,
+    verdict_turned,
 )
 
 health = ConnectorHealth(url_prefix="/api/v1")
@@ -84,6 +87,18 @@ t.assert_type(get_monitor().details("org_xyz789").probes[0].status, Status | Non
 t.assert_type(get_monitor().overview(status=Status.DEGRADED, limit=5).unknown, int)
 t.assert_type(get_monitor().overview(probe="notion").failing[0].organization_id, str)
 t.assert_type(get_monitor().is_draining(), bool)
+
+
+@verdict_turned.connect
+def tell_the_chat(app: Flask, event: Transition) -> None:
+    t.assert_type(
+        (event.critical, event.before, event.after), tuple[bool, Status | None, Status]
+    )
+
+
+@probe_finished.connect
+def count(app: Flask, event: ProbeFinished) -> None:
+    t.assert_type((event.status, event.duration, event.at), tuple[Status, float, datetime])
 
 
 def plan_work(monitor: Monitor) -> None:

@@ -413,6 +413,7 @@ def test_the_public_names_are_these() -> None:
         "NotApplicable",
         "ProbeDegraded",
         "ProbeFailed",
+        "ProbeFinished",
         "ProbeResult",
         "Report",
         "ReportedResult",
@@ -420,6 +421,8 @@ def test_the_public_names_are_these() -> None:
         "Transition",
         "allow_any_organization",
         "get_monitor",
+        "probe_finished",
+        "verdict_turned",
     ]
 
 
