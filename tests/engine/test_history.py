@@ -73,7 +73,8 @@ def test_a_turn_says_when_it_was_and_of_what_and_why(
     asked(monitor, told, ProbeResult("degraded", "slow"), key="org_a")
 
     at = datetime.fromtimestamp(clock.time_of_day(), UTC)
-    assert monitor.transitions() == (Transition(at, "org_a", "drive", OK, DEGRADED, "slow"),)
+    turn = Transition(at, "org_a", "drive", True, OK, DEGRADED, "slow")
+    assert monitor.transitions() == (turn,)
 
 
 def test_a_turn_of_an_exception_has_not_its_text(make_monitor: MakeMonitor) -> None:
