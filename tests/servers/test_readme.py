@@ -39,6 +39,7 @@ NAMES = [
     "environment's app",
     "probes",
     "monitor",
+    "signals",
     "async client",
     "shared client",
     "requests",
@@ -190,6 +191,16 @@ def test_a_hosts_own_code_can_ask(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("[] {'status': 'ok', 'available': True, 'results': [{'name'")
     assert printed[1] == "unavailable"
+
+
+@pytest.mark.usefixtures("host")
+def test_a_signal_tells_the_hosts_own_code() -> None:
+    names = execute(BLOCKS["signals"] + "\nfrom app import CONNECTORS")
+    names["CONNECTORS"]["org_xyz789"] = {"google-drive": False}
+
+    ask(names["app"], SCOPED, **BEARER)
+
+    eventually(lambda: names["alerts"] == ["availability of org_xyz789 fails"])
 
 
 @pytest.mark.usefixtures("host")
