@@ -1,4 +1,4 @@
-"""The log: a listener that says which probe fails or recovers, and what has no verdict."""
+"""The log: a listener that says which probe fails, recovers, is paused, or has no verdict."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import logging
 import re
 import typing as t
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from . import lines
-from .engine.events import EndedLate, Event, NoVerdict, Paused, Resumed, Settled, Transition
+from .engine.events import EndedLate, Event, NoVerdict, Paused, Resumed, Settled
+from .engine.threads import Call
 from .lines import Line
 from .model import NotApplicable, Status, weigh
 from .settings import Settings
@@ -48,14 +49,6 @@ class Said(t.NamedTuple):
     changes: int = 0
 
 
-_LINES: Mapping[type[Event], Callable[[t.Any], Line]] = {
-    NoVerdict: lines.no_verdict,
-    EndedLate: lines.ended_late,
-    Paused: lines.paused,
-    Resumed: lines.resumed,
-}
-
-
 class Log:
     """Gives the call that writes an event's line, or ``None`` if the event has none.
 
@@ -72,26 +65,31 @@ class Log:
         failure that was not settled for longest, and says it anew when it hears of it again.
     """
 
-    def __init__(
-        self,
-        open_context: OpenContext,
-        settings: Settings,
-        probes: int,
-    ) -> None:
+    def __init__(self, open_context: OpenContext, settings: Settings, probes: int) -> None:
         self._open_context = open_context
         self._reminder = settings.log_reminder
         self._bound = settings.max_organizations * probes
         self._said: OrderedDict[tuple[str, str | None], Said] = OrderedDict()
 
-    def __call__(self, event: Event) -> Callable[[], object] | None:
+    def __call__(self, event: Event) -> Call | None:
         """Take an event. The call needs a thread that may block, and an empty context."""
-        if isinstance(event, Settled):
-            line = self._settled(event)
-        elif isinstance(event, Transition):
-            return None  # it has the line of the run that turned the verdict
-        else:
-            line = _LINES[type(event)](event)
+        line = self._line(event)
         return None if line is None else partial(write, line, self._open_context)
+
+    def _line(self, event: Event) -> Line | None:
+        match event:
+            case Settled():
+                return self._settled(event)
+            case NoVerdict():
+                return lines.no_verdict(event)
+            case EndedLate():
+                return lines.ended_late(event)
+            case Paused():
+                return lines.paused(event)
+            case Resumed():
+                return lines.resumed(event)
+            case _:  # a turn: the run that turned the verdict has the line
+                return None
 
     def _settled(self, event: Settled) -> Line | None:
         key = event.probe, event.organization_id
