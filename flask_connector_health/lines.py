@@ -19,14 +19,15 @@ class Facts(t.TypedDict):
     """The attributes that each record has in addition to those of ``logging``.
 
     :param probe: its name, or ``None`` if the line is about the configuration.
-    :param organization: its id, or ``None`` for the service.
-    :param status: the verdict's status, or ``None`` if the line is about no verdict.
+    :param organization: its id, or ``None`` for the service or every organization.
+    :param status: the verdict's status, or that of a pause, or ``None`` if the line is about
+        neither.
     :param previous_status: the status before the run, or ``None`` if there was none. While a
         probe still fails in the same way, it is the same.
     :param duration: for how many seconds the previous status had held, or ``None`` if there was
         none. If the probe still fails in the same way, or is ok again: for how many seconds it
         has failed.
-    :param reason: why the probe fails or has no verdict, or ``None`` if it is ok.
+    :param reason: why the probe fails, is paused or has no verdict, or ``None`` if it is ok.
     """
 
     probe: str | None
@@ -128,21 +129,23 @@ def ended_late(event: EndedLate) -> Line:
 
 
 def paused(event: Paused) -> Line:
-    """Say that a person has paused a probe, until when, and what it counts as."""
+    """Say that a person has paused a probe, until when, and what it counts as.
+
+    This is no error, whatever the probe counts as: a person has said so.
+    """
     effect = weigh(event.status, critical=event.critical)
     end = f"{event.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    text, values = _about(
-        event, f"is paused until %s, and counts as {effect}: %s", end, event.reason
-    )
-    facts = _facts(event, event.reason)
+    words = f"is paused until %s, and counts as {effect}: %s"
+    text, values = _about(event, words, end, event.reason)
+    facts = _facts(event, reason=event.reason)
     facts["status"] = event.status.value
     return Line(logging.WARNING, text, values, facts)
 
 
 def resumed(event: Resumed) -> Line:
-    """Say that a pause has ended."""
-    text, values = _about(event, "is no longer paused")
-    return Line(logging.WARNING, text, values, _facts(event, None))
+    """Say that a pause has ended. Another pause of the same probe may go on."""
+    text, values = _about(event, "has ended")
+    return Line(logging.WARNING, f"the pause of {text}", values, _facts(event, reason=None))
 
 
 def not_handled(
@@ -164,7 +167,7 @@ def of_configuration(text: str, *values: str) -> Line:
 
     :param text: with ``%s`` for each value.
     """
-    return Line(logging.WARNING, text, values, _facts(None, None))
+    return Line(logging.WARNING, text, values, _facts(None, reason=None))
 
 
 def _failing(

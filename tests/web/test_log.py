@@ -12,12 +12,15 @@ import threading
 import time
 import typing as t
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from flask import current_app, g, has_request_context
 
 from flask_connector_health import (
     ConnectorHealth,
+    NotApplicable,
     ProbeDegraded,
     ProbeFailed,
     ProbeResult,
@@ -331,6 +334,36 @@ def test_without_reminders_a_new_reason_is_told_again_an_hour_later(story: Story
     ]
 
 
+# An answer that counts for nothing
+
+
+def test_an_answer_that_does_not_apply_is_not_told(story: Story) -> None:
+    story.run(failed("gone"))
+
+    assert story.run(NotApplicable("no Drive connected"), after=HOUR) == []
+
+
+def test_a_failure_after_an_answer_that_does_not_apply_is_a_new_one(story: Story) -> None:
+    story.run(failed("gone"))
+    story.run(NotApplicable("no Drive connected"), after=5.0)
+
+    again = story.run(failed("gone"), after=5.0)
+    ok = story.run(True, after=3.0)
+
+    assert [*again, *ok] == [
+        "probe 'google-drive' of organization 'org_xyz789' fails, so the organization is"
+        " unavailable: gone",
+        "probe 'google-drive' of organization 'org_xyz789' is ok again after 3 s",
+    ]
+
+
+def test_what_is_ok_after_an_answer_that_does_not_apply_is_no_recovery(story: Story) -> None:
+    story.run(failed("gone"))
+    story.run(NotApplicable())
+
+    assert story.run(True) == []
+
+
 # Reminders
 
 
@@ -542,6 +575,137 @@ def test_lines_that_differ_in_values_alone_have_one_text(story: Story, scope: Sc
     assert "full" not in str(texts)
 
 
+# Pauses
+
+
+UNTIL = datetime(2001, 9, 9, 3, 0, tzinfo=UTC)  # 57 min after the beginning of the clock's time
+
+
+class Planned:
+    """A probe of the service and one of organizations, and what the log says of pauses."""
+
+    def __init__(self, make_monitor: MakeMonitor, caplog: pytest.LogCaptureFixture) -> None:
+        self.monitor = make_monitor(
+            Probe(name="sync-queue", call=Told()),
+            Probe(name="google-drive", call=Told(), scope="organization", critical=False),
+            DEADLINE=PATIENCE,
+        )
+        self._caplog = caplog
+
+    def told(self) -> list[logging.LogRecord]:
+        """Give the lines since the last call."""
+        is_told(self.monitor)
+        records = self._caplog.records.copy()
+        self._caplog.clear()
+        return records
+
+    def lines(self) -> list[str]:
+        return [record.getMessage() for record in self.told()]
+
+
+@pytest.fixture
+def planned(make_monitor: MakeMonitor, caplog: pytest.LogCaptureFixture) -> Planned:
+    return Planned(make_monitor, caplog)
+
+
+@pytest.mark.parametrize(
+    ("named", "owner"),
+    [
+        (["sync-queue"], "probe 'sync-queue'"),
+        (["google-drive"], "probe 'google-drive' of every organization"),
+        (["google-drive", "org_a"], "probe 'google-drive' of organization 'org_a'"),
+    ],
+)
+def test_a_pause_and_its_end_are_told(planned: Planned, named: list[str], owner: str) -> None:
+    planned.monitor.pause(*named, until=UNTIL)
+    planned.monitor.resume(*named)
+
+    assert planned.lines() == [
+        f"{owner} is paused until 2001-09-09 03:00:00 UTC, and counts as degraded: planned"
+        " work",
+        f"the pause of {owner} has ended",
+    ]
+
+
+def test_a_pause_that_ends_by_itself_is_told(planned: Planned, clock: Clock) -> None:
+    planned.monitor.pause("sync-queue", until=UNTIL)
+    planned.told()
+
+    clock.advance(HOUR)
+    planned.monitor.report()
+
+    assert planned.lines() == ["the pause of probe 'sync-queue' has ended"]
+
+
+def test_the_end_of_no_pause_is_not_told(planned: Planned) -> None:
+    planned.monitor.resume("sync-queue")
+
+    assert planned.lines() == []
+
+
+def test_a_pause_of_a_probe_of_both_scopes_is_told_of_each(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = engine_of(make_app(AVAILABILITY=lambda organization_id: True))
+
+    monitor.pause("availability", until=datetime.now(UTC) + timedelta(hours=1))
+    is_told(monitor)
+
+    assert [line.partition(" is paused until ")[0] for line in caplog.messages] == [
+        "probe 'availability'",
+        "probe 'availability' of every organization",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "effect"),
+    [
+        ("sync-queue", "ok", "ok"),
+        ("sync-queue", "unavailable", "unavailable"),
+        ("google-drive", "unavailable", "degraded"),
+    ],
+)
+def test_a_pause_is_told_with_its_effect_and_is_no_error(
+    planned: Planned, name: str, status: Status, effect: str
+) -> None:
+    planned.monitor.pause(name, until=UNTIL, status=status)
+
+    [record] = planned.told()
+    assert f"UTC, and counts as {effect}: planned work" in record.getMessage()
+    assert record.levelname == "WARNING"
+
+
+def test_a_pause_is_told_in_utc_whatever_time_zone_it_was_given_in(planned: Planned) -> None:
+    tokyo = timezone(timedelta(hours=9))
+
+    planned.monitor.pause("sync-queue", until=UNTIL.astimezone(tokyo))
+
+    [line] = planned.lines()
+    assert "paused until 2001-09-09 03:00:00 UTC," in line
+
+
+def test_the_reason_of_a_pause_is_one_line_of_the_log(planned: Planned) -> None:
+    forged = "no\nERROR probe 'billing' fails\x1b[31m, \u2028größe"
+
+    planned.monitor.pause("sync-queue", until=UNTIL, reason=forged)
+
+    [record] = planned.told()
+    assert record.getMessage().endswith(
+        "degraded: no\\nERROR probe 'billing' fails\\x1b[31m, \\u2028größe"
+    )
+    assert vars(record)["reason"] == forged
+
+
+def test_the_records_of_a_pause_carry_its_facts(planned: Planned) -> None:
+    planned.monitor.pause("google-drive", "org_a", until=UNTIL, status=False, reason="move")
+    planned.monitor.resume("google-drive", "org_a")
+
+    assert [tuple(facts(record).values()) for record in planned.told()] == [
+        ("google-drive", "org_a", "unavailable", None, None, "move"),
+        ("google-drive", "org_a", None, None, None, None),
+    ]
+
+
 # What it remembers
 
 
@@ -576,9 +740,10 @@ def test_what_was_said_is_remembered_of_a_bounded_number(
     ]
 
 
-def test_nothing_is_remembered_of_what_is_ok(log: Log) -> None:
+@pytest.mark.parametrize("result", [ProbeResult(Status.OK), NotApplicable()])
+def test_nothing_is_remembered_of_what_is_ok(log: Log, result: ProbeResult) -> None:
     log(settled("org_a", Status.OK, Status.UNAVAILABLE))
-    log(settled("org_a", Status.UNAVAILABLE, Status.OK))
+    log(replace(settled("org_a", Status.UNAVAILABLE, Status.OK), outcome=Outcome(result)))
 
     assert not log._said
 
