@@ -80,9 +80,8 @@ def words(value: object) -> tuple[str, ...]:
         raise ValueError(f"must be a list of strings, not {_type(value)}")
     for each in value:
         if not isinstance(each, str) or not each:
-            raise ValueError(
-                f"must be a list of strings, none of them empty; it has {_type(each)}"
-            )
+            found = "an empty one" if each == "" else _type(each)
+            raise ValueError(f"must be a list of strings, none of them empty; it has {found}")
     return tuple(value)
 
 

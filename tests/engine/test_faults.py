@@ -21,6 +21,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_connector_health import ConnectorHealth, ProbeResult, Report, Status
+from flask_connector_health.engine.events import Event, Settled
 from flask_connector_health.log import LOGGER
 from tests.clockwork import (
     PATIENCE,
@@ -328,20 +329,63 @@ def test_without_a_single_thread_to_have_the_answer_comes_within_the_deadline(
     eventually(lambda: client.get(PUBLIC).status_code == 200)
 
 
+def told_over_time(make: MakeMonitor, clock: Clock, step: float) -> list[object]:
+    """Ask all questions again and again, and give the answers, and what was announced.
+
+    :param step: how far the time of day goes astray before each question, in seconds.
+    """
+    told, heard = Told(), list[Event]()
+    monitor = make(
+        drive(told, failure_threshold=2),
+        listeners=[heard.append],
+        GROUPS={"ready": ["drive"]},
+        TTL=5.0,
+        MAX_STALE=0.0,
+    )
+    found: list[object] = []
+    for answer in (True, True, False, False, True):
+        told.answer = answer
+        for seconds in (0.0, 0.5, 0.5, 3.5, 0.5):
+            clock.advance(seconds)
+            clock.epoch += step
+            [detail] = monitor.details().probes
+            found += [monitor.peek().status, monitor.status(), monitor.status(group="ready")]
+            found += [monitor.report().status, detail.state, detail.status, detail.age_seconds]
+            found += [detail.duration_ms, detail.consecutive_failures, told.runs]
+    return found + [
+        (event.before, event.held, event.verdict)
+        for event in heard
+        if isinstance(event, Settled)
+    ]
+
+
+@pytest.mark.parametrize("step", [1e7, -1e7, 3.0, -3.0])
 def test_no_verdict_goes_by_the_time_of_day(
-    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    make_monitor: MakeMonitor, clock: Clock, step: float
 ) -> None:
-    told, days = Told(), iter([1e9, 2e9, 0.0])
-    monkeypatch.setattr(clock, "time_of_day", lambda: next(days))
-    monitor = make_monitor(drive(told), TTL=5.0, MAX_STALE=0.0)
+    steady = told_over_time(make_monitor, clock, step=0.0)
 
-    for _ in range(3):
-        assert monitor.report().status is Status.OK
-        clock.advance(4.0)
-        assert monitor.report().status is Status.OK
-        clock.advance(1.0)
+    assert told_over_time(make_monitor, clock, step) == steady
 
-    assert told.runs == 3
+
+def test_the_time_of_day_is_asked_of_the_clock_alone(
+    make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def step() -> float:
+        asked.append(1)
+        return 0.0
+
+    health.add_probe(lambda organization_id: True, name="own", scope="organization")
+    app = make_app()
+    for name in ("time", "time_ns"):
+        monkeypatch.setattr(time, name, step)
+
+    found = [report_of(app, "org_a").status for _ in range(3)]
+
+    assert found == [Status.OK] * 3
+    assert asked == []
 
 
 # Load

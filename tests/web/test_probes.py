@@ -148,7 +148,7 @@ def test_the_availability_callbacks_name_is_taken(health: ConnectorHealth) -> No
         ({"slots": True}, "slots must be a whole number .* not bool"),
         ({"tags": "index"}, "tags must be a list of strings, not str"),
         ({"tags": ["index", 7]}, "tags must be a list of strings, none of them empty; it has"),
-        ({"tags": [""]}, "tags must be a list of strings, none of them empty; it has str"),
+        ({"tags": [""]}, "tags must be a list of strings, none of them empty; it has an"),
     ],
 )
 def test_an_unusable_option_names_the_probe_and_the_remedy(
