@@ -88,9 +88,12 @@ class Signals:
 
     def __call__(self, event: Event) -> Call | None:
         """Take an event. The call needs a thread that may block, and an empty context."""
-        if not isinstance(event, Settled | Transition):
+        if isinstance(event, Settled):
+            signal = probe_finished
+        elif isinstance(event, Transition):
+            signal = verdict_turned
+        else:
             return None
-        signal = probe_finished if isinstance(event, Settled) else verdict_turned
         if not signal.receivers or signal.is_muted:
             return None
         receivers = [*signal.receivers_for(self._app)]
