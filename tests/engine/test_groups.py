@@ -392,3 +392,10 @@ def test_while_its_file_exists_the_instance_drains(
 
     assert seen == [(OK, OK), *[(UNAVAILABLE, UNAVAILABLE)] * 2, (OK, OK)]
     assert not monitor.is_draining()
+
+
+def test_a_group_is_answered_where_nothing_is_kept_yet(make_monitor: MakeMonitor) -> None:
+    monitor = make_monitor(drive(Told()), GROUPS={"ready": ["drive"]})
+    monitor.peek()  # which keeps nothing
+
+    assert monitor.status(group="ready") is OK

@@ -80,7 +80,10 @@ def refreshed(monitor: Monitor, clock: Clock) -> None:
     clock.advance(6.0)  # stale: the next one is a refresh
 
 
-@pytest.mark.parametrize("prepare", [lambda monitor, clock: None, warmed, refreshed])
+@pytest.mark.parametrize(
+    "prepare",
+    [lambda monitor, clock: None, pytest.param(warmed, marks=pytest.mark.soak), refreshed],
+)
 def test_after_an_interruption_at_any_line_the_next_is_answered(
     make_monitor: MakeMonitor, clock: Clock, prepare: Prepare
 ) -> None:

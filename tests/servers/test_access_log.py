@@ -34,11 +34,10 @@ KINDS = {
     "gevent-preload": ["--worker-class", "gevent", "--preload"],
 }
 
-# These do for every day.
-OFTEN = [("app", "sync"), ("config", "gevent")]
-SELDOM = pytest.mark.soak
+# This does for every day.
+OFTEN = ("app", "sync")
 EACH = [
-    pytest.param(*pair, marks=[] if pair in OFTEN else [SELDOM])
+    pytest.param(*pair, marks=[] if pair == OFTEN else [pytest.mark.soak])
     for pair in itertools.product(PLACES, KINDS)
 ]
 
@@ -76,9 +75,8 @@ def served(folder: pathlib.Path, *command: str) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize(
-    "options", [pytest.param([], id="run", marks=SELDOM), pytest.param(["--debug"], id="debug")]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("options", [[], ["--debug"]], ids=["run", "debug"])
 def test_flask_run_logs_no_successful_health_request(
     tmp_path: pathlib.Path, options: list[str]
 ) -> None:

@@ -210,6 +210,7 @@ def test_the_sdk_waits_as_it_is_told_and_sees_the_service_mended(
     assert answer.status == "ok"
 
 
+@pytest.mark.soak
 @ONE_SERVER
 def test_the_sdk_gives_up_after_three_tries(server: Server, sdk: Sdk) -> None:
     server.switch(*EVERY, on=False)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import typing as t
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -196,15 +195,11 @@ RECIPES: dict[str, tuple[Callable[[Instance], None], str]] = {
     "systemd": (by_systemd, ""),
     "gunicorn": (by_sigterm, BLOCKS["drain, gunicorn"]),
 }
-OFTEN = ("gunicorn", "gthread")
-EACH: list[t.Any] = [
-    pytest.param(recipe, kind, marks=[] if (recipe, kind) == OFTEN else [pytest.mark.soak])
-    for recipe in RECIPES
-    for kind in KINDS
-]
 
 
-@pytest.mark.parametrize(("recipe", "kind"), EACH)
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_server_that_drains_before_it_ends_loses_no_request(
     start: Start, recipe: str, kind: str
 ) -> None:
@@ -237,6 +232,7 @@ def test_every_worker_sees_the_file_also_a_later_one(start: Start) -> None:
     assert codes() == {200}
 
 
+@pytest.mark.soak
 def test_a_second_sigterm_stops_gunicorn_at_once(start: Start) -> None:
     instance = start(config=BLOCKS["drain, gunicorn"], wait=40)
     wait_for(f"http://127.0.0.1:{instance.port}", instance.log)

@@ -35,8 +35,8 @@ COMMANDS = {
     ),
 }
 
-# One of each pair does for every day.
-SELDOM = ("sync-preload", "gthread", "gevent-preload")
+# One of each pair does for every day. Other tests start waitress.
+SELDOM = ("sync-preload", "gthread", "gevent-preload", "waitress")
 EACH = [
     pytest.param(kind, marks=[pytest.mark.soak] if kind in SELDOM else []) for kind in COMMANDS
 ]
