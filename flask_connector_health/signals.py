@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -106,7 +106,7 @@ class Signals:
         for receiver in receivers:
             try:
                 with self._app.app_context():
-                    self._app.ensure_sync(receiver)(self._app, event=sent)
+                    _check(self._app.ensure_sync(receiver)(self._app, event=sent))
             except BaseException as error:  # noqa: BLE001 - a receiver may raise anything
                 self._warn(signal, receiver, event, error)
 
@@ -137,6 +137,16 @@ def _finished(event: Settled) -> ProbeFinished:
         duration=event.duration,
         error=event.outcome.cause,
     )
+
+
+def _check(answer: object) -> None:
+    """Refuse a coroutine. It would never run, and nobody would hear that no alert went out."""
+    if isinstance(answer, Coroutine):
+        answer.close()
+        raise TypeError(
+            "it returned a coroutine, which is never awaited; connect an async def function, or"
+            " let the receiver await it"
+        )
 
 
 def _name_of(receiver: Receiver) -> str:

@@ -441,6 +441,18 @@ def test_a_receiver_is_named_by_its_module_and_its_own_name(
     assert f"the receiver {__name__}.{name} raised OSError" in said(caplog, receiver, TURN)
 
 
+def test_a_coroutine_that_would_never_run_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Flask takes only a function for async, and neither an object nor a wrapper of it."""
+
+    def wrapper(sender: Flask, event: object) -> t.Any:
+        return dropping(sender, event)
+
+    assert said(caplog, wrapper, TURN).endswith(
+        "wrapper raised TypeError: it returned a coroutine, which is never awaited; connect an"
+        " async def function, or let the receiver await it"
+    )
+
+
 def test_the_words_of_a_receiver_are_one_line_of_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
