@@ -150,5 +150,7 @@ def _check(answer: object) -> None:
 
 
 def _name_of(receiver: Receiver) -> str:
+    if isinstance(receiver, partial):
+        return _name_of(receiver.func)
     named = receiver if hasattr(receiver, "__qualname__") else type(receiver)
     return f"{named.__module__}.{named.__qualname__}"

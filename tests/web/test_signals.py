@@ -8,6 +8,7 @@ import typing as t
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from blinker import NamedSignal
@@ -433,7 +434,13 @@ class Chat:
 
 
 @pytest.mark.parametrize(
-    ("receiver", "name"), [(Chat(), "Chat"), (Chat().tell, "Chat.tell"), (raising, "raising")]
+    ("receiver", "name"),
+    [
+        (Chat(), "Chat"),
+        (Chat().tell, "Chat.tell"),
+        (raising, "raising"),
+        (partial(partial(raising)), "raising"),
+    ],
 )
 def test_a_receiver_is_named_by_its_module_and_its_own_name(
     caplog: pytest.LogCaptureFixture, receiver: Receiver, name: str
