@@ -335,6 +335,7 @@ def told_over_time(make: MakeMonitor, clock: Clock, step: float) -> list[object]
     :param step: how far the time of day goes astray before each question, in seconds.
     """
     told, heard = Told(), list[Event]()
+    clock.epoch = 0.0  # or what goes by the time of day would be as wrong without any step
     monitor = make(
         drive(told, failure_threshold=2),
         listeners=[heard.append],
@@ -348,8 +349,8 @@ def told_over_time(make: MakeMonitor, clock: Clock, step: float) -> list[object]
         for seconds in (0.0, 0.5, 0.5, 3.5, 0.5):
             clock.advance(seconds)
             clock.epoch += step
-            [detail] = monitor.details().probes
             found += [monitor.peek().status, monitor.status(), monitor.status(group="ready")]
+            [detail] = monitor.details().probes
             found += [monitor.report().status, detail.state, detail.status, detail.age_seconds]
             found += [detail.duration_ms, detail.consecutive_failures, told.runs]
     return found + [
