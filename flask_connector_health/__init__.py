@@ -12,7 +12,8 @@ from .errors import (
     ProbeDegraded,
     ProbeFailed,
 )
-from .model import NotApplicable, ProbeResult, Report, ReportedResult, Status
+from .model import NotApplicable, ProbeResult, Status
+from .report import Report, ReportedResult
 from .signals import ProbeFinished, probe_finished, verdict_turned
 
 __version__ = "0.1.0"

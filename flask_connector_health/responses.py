@@ -14,7 +14,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, UnprocessableEntity
 
 from .auth import CHALLENGE
-from .model import Report, Status
+from .model import Status
+from .report import Report
 from .schemas import ErrorSchema, HealthSchema
 
 PUBLIC = {"Cache-Control": "no-store"}

@@ -10,8 +10,9 @@ import click
 
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
-from flask_connector_health.model import Report, ReportedResult, Status
+from flask_connector_health.model import Status
 from flask_connector_health.probes.policy import Policy
+from flask_connector_health.report import Report, ReportedResult
 
 from . import nagios
 from .app import Seconds, check_organization, in_colour, load, options, print_json

@@ -8,7 +8,8 @@ from collections import Counter
 import click
 
 from flask_connector_health.lines import printable
-from flask_connector_health.model import Report, Status
+from flask_connector_health.model import Status
+from flask_connector_health.report import Report
 
 OPTION = "--nagios"
 

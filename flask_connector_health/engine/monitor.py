@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from flask_connector_health.model import STATUSES, ProbeResult, Report, Status, StatusLike
+from flask_connector_health.model import STATUSES, ProbeResult, Status, StatusLike
 from flask_connector_health.probes.spec import Probe
+from flask_connector_health.report import Report
 from flask_connector_health.settings import Settings
 
 from .details import Details

@@ -6,18 +6,10 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from flask_connector_health.model import (
-    UNKNOWN,
-    NotApplicable,
-    ProbeResult,
-    Report,
-    ReportedResult,
-    Status,
-    aggregate,
-    worst,
-)
+from flask_connector_health.model import UNKNOWN, NotApplicable, ProbeResult, Status, worst
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
+from flask_connector_health.report import Report, ReportedResult, aggregate
 from flask_connector_health.settings import Settings
 
 from .background import Background, Watch
