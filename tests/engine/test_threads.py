@@ -105,6 +105,7 @@ def test_a_call_that_comes_as_its_thread_goes_is_made(
         going.set()
         return is_taken(hand)
 
+    monkeypatch.setattr(threads_module, "IDLE", 0.2)  # or this thread may never see it idle
     monkeypatch.setattr(threads, "_is_taken", note)
     monkeypatch.setattr(threads_module, "START", PATIENCE)
     threads.run("call", lambda: None)
@@ -118,8 +119,11 @@ def test_a_call_that_comes_as_its_thread_goes_is_made(
     assert made.wait(PATIENCE)
 
 
-def test_a_thread_whose_call_never_comes_ends(threads: Threads) -> None:
+def test_a_thread_whose_call_never_comes_ends(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A caller that was interrupted leaves no thread waiting for ever."""
+    monkeypatch.setattr(threads_module, "IDLE", 0.2)  # or this thread may never see it idle
     threads.run("call", lambda: None)
     eventually(lambda: threads._idle)
 
