@@ -7,6 +7,7 @@ import os
 import click
 from flask import Flask
 
+from flask_connector_health.engine.details import ProbeDetail
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.probes.policy import Policy
@@ -55,19 +56,13 @@ def doctor(
         )
     app, monitor = load(name)
     check_organization(monitor, organization)
-    policies = [Policy.of(probe, monitor.settings) for probe in monitor.probes]
-    within = max(policy.timeout for policy in policies) + SPARE
-    monitor.report(organization, within=within)
-    details = monitor.details().probes
-    if organization is not None:
-        details += monitor.details(organization).probes
     findings = examine(
         Scene(
             settings=monitor.settings,
             probes=monitor.probes,
             groups=monitor.groups,
-            details=details,
-            code=None if monitor.settings.fast_path else _code(app, monitor),
+            details=_measured(monitor, organization),
+            code=None if monitor.settings.fast_path else _code(app),
             every=every,
             organizations=organizations,
             workers=workers,
@@ -84,7 +79,16 @@ def doctor(
     click.get_current_context().exit(int(bool(findings)))
 
 
-def _code(app: Flask, monitor: Monitor) -> int | None:
+def _measured(monitor: Monitor, organization_id: str | None) -> tuple[ProbeDetail, ...]:
+    """Run the service's probes, and an organization's, and say how long each run took."""
+    policies = [Policy.of(probe, monitor.settings) for probe in monitor.probes]
+    within = max(policy.timeout for policy in policies) + SPARE
+    monitor.report(organization_id, within=within)
+    own = () if organization_id is None else monitor.details(organization_id).probes
+    return monitor.details().probes + own
+
+
+def _code(app: Flask) -> int | None:
     """Give the code of the public route's answer to a prober that asks by an IP address."""
     paths = [rule.rule for rule in app.url_map.iter_rules() if rule.rule.endswith(SERVICE)]
     public = [path for path in paths if "<" not in path]
