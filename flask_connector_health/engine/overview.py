@@ -105,8 +105,11 @@ def _failing(
     scope: Scope, records: Iterable[tuple[str | None, Record]], counts: Counter[int | None]
 ) -> Iterator[_Ranked]:
     """Count all organizations by severity, or under ``None``, and give those that fail."""
+    paused = scope.paused()
     for organization_id, kept in records:
-        record = scope.with_pauses(organization_id, kept)
+        record = kept
+        if paused and (None in paused or organization_id in paused):
+            record = scope.with_pauses(organization_id, kept)
         severity = worst_severity_of(record)
         if severity > OK:
             counts[severity] += 1

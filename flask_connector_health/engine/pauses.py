@@ -94,6 +94,10 @@ class Pauses:
         own = self.held.get((probe.scope, probe.name, key))
         return own or self.held.get((probe.scope, probe.name, None))
 
+    def organizations(self) -> set[str | None]:
+        """Give the organizations that have pauses. ``None`` stands for all of them."""
+        return {key for scope, _, key in self.held.copy() if scope == "organization"}
+
     def _taken(self, keys: Sequence[_Key]) -> list[Resumed]:
         taken = [self.held.pop(key, None) for key in keys]  # another thread may be faster
         return [

@@ -11,7 +11,7 @@ from .environment import Clock
 from .flight import Flight, wait_for
 from .lane import Lane
 from .pauses import Pauses
-from .record import Record, Records, entries_of
+from .record import Record, Records, entries_of, worst_since_at
 from .threads import START, Threads
 
 # Seconds that one thread has to begin all runs of a request, before more threads are called.
@@ -69,17 +69,18 @@ class Scope:
         entries = self.records.blank if record is None else entries_of(record)
         return [(lane, entries[lane.place]) for lane in self.lanes]
 
+    def paused(self) -> set[str | None]:
+        """Give the organizations that have pauses. ``None`` stands for all of them."""
+        return self._pauses.organizations()
+
     def with_pauses(self, key: str | None, record: Record) -> Record:
         """Give the record with the entries of the pauses that hold for its key."""
-        if not self._pauses.held:
-            return record
         paused = [self._paused(lane, key) for lane in self.lanes]
         times = [since_at(entry) for entry in paused if entry is not None]
-        if not times:
-            return record
+        began = max(times, default=worst_since_at(record))  # a pause may have just ended
         own = entries_of(record)
         entries = [held or entry for held, entry in zip(paused, own, strict=True)]
-        return self.records.compose(record, entries, max(times))
+        return self.records.compose(record, entries, began)
 
     def _paused(self, lane: Lane, key: str | None) -> Entry | None:
         pause = self._pauses.of(lane.probe, key) if self._pauses.held else None

@@ -12,6 +12,8 @@ from flask_connector_health.engine.overview import (
     FailingProbe,
     Overview,
 )
+from flask_connector_health.engine.record import Record
+from flask_connector_health.engine.scope import Scope
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import Clock, Gated, Told, begin, drive, eventually
 from tests.conftest import MakeMonitor
@@ -338,6 +340,25 @@ def test_a_pause_of_all_counts_for_each(make_monitor: MakeMonitor, clock: Clock)
     monitor.pause("drive", until=moment(clock, 60.0))
 
     assert counts(monitor.overview()) == (2, 0, 2, 0, 0)
+
+
+def test_a_pause_costs_nothing_for_the_organizations_that_it_does_not_concern(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Probe(name="search", call=Told())
+    monitor = asked(make_monitor(own(ByOrganization()), search), "org_a", "org_b")
+    monitor.pause("search", until=moment(clock, 60.0))
+    monitor.pause("drive", "org_a", until=moment(clock, 60.0))
+    with_pauses, keys = Scope.with_pauses, list[str | None]()
+
+    def noted(scope: Scope, key: str | None, record: Record) -> Record:
+        keys.append(key)
+        return with_pauses(scope, key, record)
+
+    monkeypatch.setattr(Scope, "with_pauses", noted)
+
+    assert counts(monitor.overview()) == (2, 1, 1, 0, 0)
+    assert keys == ["org_a"]
 
 
 def test_a_pause_that_has_ended_counts_no_more(make_monitor: MakeMonitor, clock: Clock) -> None:
