@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import urllib.error
@@ -33,11 +34,39 @@ READY = f"{PUBLIC}/ready"
 # Seconds to wait after the drain: HAProxy needs one second to notice.
 WAIT = 2
 
+# Seconds that gunicorn gives its workers to finish their requests.
+GRACEFUL_TIMEOUT = 30
+
 KINDS = {
     "sync": ["--worker-class", "sync"],
     "gthread": ["--worker-class", "gthread", "--threads", "4"],
     "gevent": ["--worker-class", "gevent"],
 }
+
+# The README's recipe, which knows its own process as well.
+GUNICORN = """\
+import os
+import pathlib
+import signal
+
+DRAIN = pathlib.Path("/run/app/drain")
+SECONDS = 5
+
+
+def when_ready(server):
+    DRAIN.unlink(missing_ok=True)  # an earlier server may have left it
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def drain(number, frame):
+        if os.getpid() != server.pid or server.reexec_pid or server.master_pid:
+            return stop(number, frame)  # a worker, or one of the two masters after SIGUSR2
+        DRAIN.touch()
+        signal.signal(signal.SIGTERM, stop)  # a second one stops the server at once
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        signal.alarm(SECONDS)
+
+    signal.signal(signal.SIGTERM, drain)
+"""
 
 
 class Instance:
@@ -53,7 +82,9 @@ class Instance:
         (folder / "app.py").write_text(BLOCKS["app"])
         (folder / "grouped.py").write_text(self.localized(BLOCKS["groups"]))
         (folder / "gunicorn.conf.py").write_text(self.localized(config))
-        command = [sys.executable, "-m", "gunicorn", "grouped:app", "--workers", "2"]
+        # The script: SIGUSR2 starts it again, which fails with "python -m gunicorn".
+        script = pathlib.Path(sysconfig.get_path("scripts"), "gunicorn")
+        command = [sys.executable, str(script), "grouped:app", "--workers", "2"]
         command += ["--bind", f"127.0.0.1:{self.port}", *KINDS[kind]]
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
@@ -193,7 +224,7 @@ def by_sigterm(instance: Instance) -> None:
 RECIPES: dict[str, tuple[Callable[[Instance], None], str]] = {
     "kubernetes": (by_kubernetes, ""),
     "systemd": (by_systemd, ""),
-    "gunicorn": (by_sigterm, BLOCKS["drain, gunicorn"]),
+    "gunicorn": (by_sigterm, GUNICORN),
 }
 
 
@@ -252,3 +283,129 @@ def test_gunicorn_is_not_born_drained(start: Start, tmp_path: pathlib.Path) -> N
     wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
 
     eventually(lambda: instance.code(READY) == 200)
+
+
+def ready(instance: Instance) -> bool:
+    return instance.code(READY) == 200
+
+
+@pytest.mark.soak
+def test_the_fast_path_sees_the_file_as_well(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = "CONNECTOR_HEALTH_DRAIN_FILE="
+    fast = BLOCKS["groups"].replace(setting, f"CONNECTOR_HEALTH_FAST_PATH=True,\n    {setting}")
+    # A request that reaches the app itself is refused, so the fast path must have answered.
+    refuse = "\n\n@app.before_request\ndef refuse():\n    return 'slow', 418\n"
+    monkeypatch.setitem(BLOCKS, "groups", fast + refuse)
+    instance = start()
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    eventually(lambda: ready(instance))
+
+    instance.drain.touch()
+
+    assert {instance.code(READY) for _ in range(20)} == {503}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_gunicorn_still_stops_at_once_by_other_signals(
+    start: Start, number: signal.Signals
+) -> None:
+    instance = start(config=GUNICORN, wait=40)
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    instance.process.send_signal(signal.SIGTERM)
+    eventually(instance.drain.exists)
+
+    instance.process.send_signal(number)
+
+    assert instance.process.wait(20) == 0
+
+
+@pytest.mark.soak
+def test_gunicorn_drains_after_a_reload_as_well(start: Start) -> None:
+    instance = start(config=GUNICORN)
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    instance.process.send_signal(signal.SIGHUP)
+    eventually(lambda: instance.log.read_text().count("Booting worker") == 4)
+
+    instance.process.send_signal(signal.SIGTERM)
+
+    eventually(lambda: instance.code(READY) == 503)
+    assert instance.process.wait(45) == 0
+
+
+@pytest.mark.soak
+def test_a_worker_that_ends_before_it_has_begun_drains_nothing(start: Start) -> None:
+    # Until a worker has set its own handlers, it has those of the master.
+    early = """
+
+def post_fork(server, worker):
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    instance = start(config=GUNICORN + early)
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+
+    assert ready(instance)
+    assert not instance.drain.exists()
+
+
+def replaced(instance: Instance) -> int:
+    """Start a second master beside the first, and give its process's id."""
+    wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
+    instance.process.send_signal(signal.SIGUSR2)
+    eventually(lambda: instance.log.read_text().count("Booting worker") == 4)
+    return int((instance.folder / "pid.2").read_text())
+
+
+@pytest.mark.soak
+def test_a_gunicorn_that_is_replaced_in_place_does_not_drain_the_next(start: Start) -> None:
+    instance = start(config=GUNICORN + 'pidfile = "pid"\n')
+    new = replaced(instance)
+
+    try:
+        instance.stop()
+
+        assert ready(instance)
+        assert not instance.drain.exists()
+    finally:
+        os.kill(new, signal.SIGTERM)
+
+
+@pytest.mark.soak
+def test_a_replacement_that_is_called_off_does_not_drain_the_old_one(start: Start) -> None:
+    instance = start(config=GUNICORN + 'pidfile = "pid"\n')
+    new = replaced(instance)
+
+    os.kill(new, signal.SIGTERM)
+
+    eventually(lambda: not (instance.folder / "pid.2").exists())
+    assert ready(instance)
+    assert not instance.drain.exists()
+
+
+# What a recipe waits for, in seconds
+
+
+def number(block: str, name: str) -> float:
+    found = re.search(name + r"\D*(\d+)", BLOCKS[block])
+    assert found is not None
+    return float(found[1])
+
+
+def test_kubernetes_is_given_the_time_to_notice_and_to_end() -> None:
+    block = "drain, kubernetes"
+    notices = number(block, "periodSeconds") * number(block, "failureThreshold")
+    wait = number(block, "--wait")
+
+    assert wait >= notices + 1
+    assert number(block, "terminationGracePeriodSeconds") >= wait + GRACEFUL_TIMEOUT
+
+
+def test_the_other_recipes_wait_until_haproxy_has_noticed() -> None:
+    block = "drain, haproxy"
+    notices = number(block, "inter") / 1000 * number(block, "fall")
+
+    assert number("drain, systemd", "sleep") >= notices + 1
+    assert number("drain, gunicorn", "SECONDS =") >= notices + 1
+    assert number("drain, systemd", "TimeoutStopSec") >= GRACEFUL_TIMEOUT
