@@ -43,31 +43,6 @@ KINDS = {
     "gevent": ["--worker-class", "gevent"],
 }
 
-# The README's recipe, which knows its own process as well.
-GUNICORN = """\
-import os
-import pathlib
-import signal
-
-DRAIN = pathlib.Path("/run/app/drain")
-SECONDS = 5
-
-
-def when_ready(server):
-    DRAIN.unlink(missing_ok=True)  # an earlier server may have left it
-    stop = signal.getsignal(signal.SIGTERM)
-
-    def drain(number, frame):
-        if os.getpid() != server.pid or server.reexec_pid or server.master_pid:
-            return stop(number, frame)  # a worker, or one of the two masters after SIGUSR2
-        DRAIN.touch()
-        signal.signal(signal.SIGTERM, stop)  # a second one stops the server at once
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        signal.alarm(SECONDS)
-
-    signal.signal(signal.SIGTERM, drain)
-"""
-
 
 class Instance:
     """A gunicorn with two workers, which serves the README's app with groups."""
@@ -94,12 +69,11 @@ class Instance:
     def localized(self, text: str) -> str:
         """Let a recipe use this instance's file, and wait for a shorter time."""
         text = text.replace("/run/app/drain", str(self.drain))
-        return re.sub(r"(SECONDS = |sleep |--wait\", \")\d+", rf"\g<1>{self.wait}", text)
+        return re.sub(r"(SECONDS = |sleep )\d+", rf"\g<1>{self.wait}", text)
 
     def run(self, *command: str) -> None:
         """Run a command where the app is, as an orchestrator does in a container."""
-        environment = {**os.environ, "FLASK_APP": "grouped:app"}
-        subprocess.run(command, cwd=self.folder, env=environment, check=True, timeout=60)
+        subprocess.run(command, cwd=self.folder, check=True, timeout=60)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -205,8 +179,21 @@ def lost(start: Start, stop: Callable[[Instance], None], kind: str, config: str 
 def by_kubernetes(instance: Instance) -> None:
     found = re.search(r"command: (\[.*\])", instance.localized(BLOCKS["drain, kubernetes"]))
     assert found is not None
-    program, *arguments = json.loads(found[1])
-    instance.run(sys.executable, "-m", program, *arguments)
+    instance.run(*json.loads(found[1]))
+    instance.stop()
+
+
+def by_command(instance: Instance) -> None:
+    command = (
+        "flask",
+        "--app",
+        "grouped:app",
+        "connector-health",
+        "drain",
+        "--wait",
+        str(WAIT),
+    )
+    instance.run(sys.executable, "-m", *command)
     instance.stop()
 
 
@@ -222,15 +209,23 @@ def by_sigterm(instance: Instance) -> None:
 
 
 RECIPES: dict[str, tuple[Callable[[Instance], None], str]] = {
+    "command": (by_command, ""),
     "kubernetes": (by_kubernetes, ""),
     "systemd": (by_systemd, ""),
-    "gunicorn": (by_sigterm, GUNICORN),
+    "gunicorn": (by_sigterm, BLOCKS["drain, gunicorn"]),
 }
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        ("command", "sync"),
+        ("kubernetes", "gthread"),
+        ("systemd", "gevent"),
+        *(("gunicorn", kind) for kind in KINDS),
+    ],
+)
 def test_a_server_that_drains_before_it_ends_loses_no_request(
     start: Start, recipe: str, kind: str
 ) -> None:
@@ -312,7 +307,7 @@ def test_the_fast_path_sees_the_file_as_well(
 def test_gunicorn_still_stops_at_once_by_other_signals(
     start: Start, number: signal.Signals
 ) -> None:
-    instance = start(config=GUNICORN, wait=40)
+    instance = start(config=BLOCKS["drain, gunicorn"], wait=40)
     wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
     instance.process.send_signal(signal.SIGTERM)
     eventually(instance.drain.exists)
@@ -324,7 +319,7 @@ def test_gunicorn_still_stops_at_once_by_other_signals(
 
 @pytest.mark.soak
 def test_gunicorn_drains_after_a_reload_as_well(start: Start) -> None:
-    instance = start(config=GUNICORN)
+    instance = start(config=BLOCKS["drain, gunicorn"])
     wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
     instance.process.send_signal(signal.SIGHUP)
     eventually(lambda: instance.log.read_text().count("Booting worker") == 4)
@@ -343,7 +338,7 @@ def test_a_worker_that_ends_before_it_has_begun_drains_nothing(start: Start) -> 
 def post_fork(server, worker):
     os.kill(os.getpid(), signal.SIGTERM)
 """
-    instance = start(config=GUNICORN + early)
+    instance = start(config=BLOCKS["drain, gunicorn"] + early)
     wait_for(f"http://127.0.0.1:{instance.port}", instance.log)
 
     assert ready(instance)
@@ -360,7 +355,7 @@ def replaced(instance: Instance) -> int:
 
 @pytest.mark.soak
 def test_a_gunicorn_that_is_replaced_in_place_does_not_drain_the_next(start: Start) -> None:
-    instance = start(config=GUNICORN + 'pidfile = "pid"\n')
+    instance = start(config=BLOCKS["drain, gunicorn"] + 'pidfile = "pid"\n')
     new = replaced(instance)
 
     try:
@@ -374,7 +369,7 @@ def test_a_gunicorn_that_is_replaced_in_place_does_not_drain_the_next(start: Sta
 
 @pytest.mark.soak
 def test_a_replacement_that_is_called_off_does_not_drain_the_old_one(start: Start) -> None:
-    instance = start(config=GUNICORN + 'pidfile = "pid"\n')
+    instance = start(config=BLOCKS["drain, gunicorn"] + 'pidfile = "pid"\n')
     new = replaced(instance)
 
     os.kill(new, signal.SIGTERM)
@@ -396,7 +391,7 @@ def number(block: str, name: str) -> float:
 def test_kubernetes_is_given_the_time_to_notice_and_to_end() -> None:
     block = "drain, kubernetes"
     notices = number(block, "periodSeconds") * number(block, "failureThreshold")
-    wait = number(block, "--wait")
+    wait = number(block, "sleep")
 
     assert wait >= notices + 1
     assert number(block, "terminationGracePeriodSeconds") >= wait + GRACEFUL_TIMEOUT
