@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from .auth import allow_any_organization
 from .blueprint import ConnectorHealth, get_monitor
+from .engine.details import Details, ProbeDetail
 from .engine.events import Transition
 from .engine.monitor import Monitor
+from .engine.overview import Overview
 from .errors import (
     ConfigurationError,
     ConnectorHealthError,
@@ -22,9 +24,12 @@ __all__ = [
     "ConfigurationError",
     "ConnectorHealth",
     "ConnectorHealthError",
+    "Details",
     "Monitor",
     "NotApplicable",
+    "Overview",
     "ProbeDegraded",
+    "ProbeDetail",
     "ProbeFailed",
     "ProbeFinished",
     "ProbeResult",

@@ -35,6 +35,9 @@ def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> 
         except HTTPException as error:
             return refused(error, OF_SERVICE, settings)
         body = _body(monitor.details(), name, host)
+        if monitor.groups:
+            body["groups"] = {group: monitor.status(group=group) for group in monitor.groups}
+            body["draining"] = monitor.is_draining()
         body["organizations"] = monitor.overview(status=status, probe=name, limit=limit)
         if count:
             body["transitions"] = _of_probe(name, monitor.transitions())[:count]
@@ -53,6 +56,7 @@ def make_organization_details(settings: Settings, monitor: Monitor, guard: Guard
         try:
             admitted = admit(organization_id, guard.authorize_details)
             name, count = query.probe(names), query.transitions()
+            query.status(), query.limit()  # which no list of an organization needs
         except HTTPException as error:
             return refused(error, OF_ORGANIZATION, settings)
         details = monitor.details(admitted)

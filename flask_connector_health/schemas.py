@@ -98,6 +98,8 @@ class DetailsSchema(Schema):
     available = fields.Boolean()
     service = fields.Nested(HealthSchema)
     probes = fields.List(fields.Nested(ProbeDetailSchema))
+    groups = fields.Dict(fields.String(), fields.Enum(Status, by_value=True))
+    draining = fields.Boolean()
     organizations = fields.Nested(OverviewSchema)
     transitions = fields.List(fields.Nested(TransitionSchema))
     answered_by = fields.Nested(AnsweredBySchema)

@@ -11,6 +11,7 @@ import click
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.model import Status
+from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.report import Report, ReportedResult
 
@@ -102,12 +103,14 @@ def check(
         sleep(min(PAUSE, left))
         monitor.forget()
         report = ask()
+    draining = group not in (None, LIVE) and monitor.is_draining()
     if as_plugin:
-        nagios.exit_with(report, monotonic() - began)
+        nagios.exit_with(report, monotonic() - began, draining=draining)
     elif as_json:
-        print_json(report.to_dict())
+        print_json(report.to_dict() | {"draining": draining})
     else:
-        _show(report, _subject(monitor, organization, group))
+        subject = organization or (f"group {group}" if group else "the service")
+        _show(report, subject + (" (the instance drains)" if draining else ""))
     click.get_current_context().exit(int(report.status > worst_allowed))
 
 
@@ -131,12 +134,6 @@ def _question(
             raise click.UsageError(str(error)) from error
 
     return ask
-
-
-def _subject(monitor: Monitor, organization_id: str | None, group: str | None) -> str:
-    if group is None:
-        return organization_id or "the service"
-    return f"group {group}" + (" (the instance drains)" if monitor.is_draining() else "")
 
 
 def _show(report: Report, subject: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import click
 from flask import Flask
 
+from flask_connector_health.blueprint import monitors_of
 from flask_connector_health.engine.details import ProbeDetail
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.probes.policy import Policy
-from flask_connector_health.routes import SERVICE
 
 from .app import Seconds, check_organization, load, options, print_json
 from .check import SPARE
@@ -47,8 +48,8 @@ def doctor(
 ) -> None:
     """Say what in the configuration does not fit reality, and what to do about it.
 
-    It runs each probe of the service once, and measures that. Exits with 1 if it finds
-    something, and with 2 if it cannot look.
+    It runs the probes of the service, and measures that. Exits with 1 if it finds something,
+    and with 2 if it cannot look.
     """
     if organizations is not None and organization is None:
         raise click.UsageError(
@@ -62,7 +63,8 @@ def doctor(
             probes=monitor.probes,
             groups=monitor.groups,
             details=_measured(monitor, organization),
-            code=None if monitor.settings.fast_path else _code(app),
+            code=None if monitor.settings.fast_path else _code(app, monitor),
+            details_open=_lets_strangers_in(app, monitor, organization),
             every=every,
             organizations=organizations,
             workers=workers,
@@ -88,13 +90,26 @@ def _measured(monitor: Monitor, organization_id: str | None) -> tuple[ProbeDetai
     return monitor.details().probes + own
 
 
-def _code(app: Flask) -> int | None:
+def _code(app: Flask, monitor: Monitor) -> int | None:
     """Give the code of the public route's answer to a prober that asks by an IP address."""
-    paths = [rule.rule for rule in app.url_map.iter_rules() if rule.rule.endswith(SERVICE)]
-    public = [path for path in paths if "<" not in path]
-    if app.url_map.host_matching or not public:
+    [name] = [name for name, each in monitors_of(app).items() if each is monitor]
+    [rule] = app.url_map.iter_rules(f"{name}.service")
+    if app.url_map.host_matching or rule.arguments or rule.subdomain:
         return None
     try:
-        return app.test_client().get(public[0], base_url="http://127.0.0.1:8000").status_code
+        return app.test_client().get(rule.rule, base_url="http://127.0.0.1:8000").status_code
     except Exception:  # noqa: BLE001 - a hook of the host's may raise, as in tests and debug mode
         return None
+
+
+def _lets_strangers_in(app: Flask, monitor: Monitor, organization_id: str | None) -> bool:
+    """Ask the authorizer of the details about a principal that it cannot know."""
+    authorize = monitor.settings.authorize_details
+    if authorize is None:
+        return False
+    for asked in {None, organization_id}:
+        # It may not know what to do with a stranger.
+        with suppress(Exception), app.test_request_context():
+            if app.ensure_sync(authorize)(object(), asked):
+                return True
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import re
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flask_connector_health.engine.details import ProbeDetail
+from flask_connector_health.model import Status
 from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import AVAILABILITY, Probe
@@ -50,6 +50,7 @@ class Scene:
     :param details: of each probe that has run here, with how long that took.
     :param code: what the public route answers to a prober that asks by an IP address, or
         ``None`` if it cannot be asked so.
+    :param details_open: whether somebody whom nobody knows may see the details.
     :param every: how many seconds lie between two requests, or ``None`` if nobody says.
     :param organizations: how many are asked about, or ``None``.
     :param workers: how many processes the server has, or ``None``.
@@ -60,14 +61,17 @@ class Scene:
     groups: Mapping[str, tuple[str, ...]]
     details: tuple[ProbeDetail, ...]
     code: int | None = None
+    details_open: bool = False
     every: float | None = None
     organizations: int | None = None
     workers: int | None = None
     environment: Mapping[str, str]
 
     def runs(self) -> Iterator[tuple[Probe, Policy, float]]:
-        """Give each probe that has run, with its policy and how many seconds the run took."""
+        """Give each probe that works, with its policy and how many seconds the run took."""
         for detail in self.details:
+            if detail.status is Status.UNAVAILABLE and detail.state != "overdue":
+                continue  # how long a failure takes says nothing
             for probe in self.probes:
                 if (probe.name, probe.scope) == (detail.name, detail.scope):
                     policy = Policy.of(probe, self.settings)
@@ -104,6 +108,17 @@ def durations(scene: Scene) -> Iterator[Finding]:
                 " 503",
                 "make it faster, make it not critical, or raise CONNECTOR_HEALTH_DEADLINE if"
                 " the clients wait that long",
+            )
+
+
+def failures(scene: Scene) -> Iterator[Finding]:
+    """Look for probes that fail here."""
+    for detail in scene.details:
+        if detail.status is Status.UNAVAILABLE:
+            yield Finding(
+                "probe-fails",
+                f"probe {detail.name!r} failed here: {detail.message or 'it says so'}",
+                "mend it, or run doctor where the probe can reach what it looks at",
             )
 
 
@@ -155,6 +170,12 @@ def public_route(scene: Scene) -> Iterator[Finding]:
             " login, which some take for healthy and others for a failure",
             f"{way}, or exempt the route",
         )
+    elif code not in (None, 200, 401, 403, 429, 503):
+        yield Finding(
+            "public-route-broken",
+            f"a prober gets a {code} from the public route",
+            "look in the log for what raised it, or at what the app does before its views",
+        )
     elif code in (401, 403, 429):
         yield Finding(
             "public-route-refused",
@@ -164,26 +185,14 @@ def public_route(scene: Scene) -> Iterator[Finding]:
 
 
 def open_details(scene: Scene) -> Iterator[Finding]:
-    """Ask whether somebody whom nobody knows may see the details."""
-    authorize = scene.settings.authorize_details
-    if authorize is not None and _lets_in(authorize):
+    """Say so if somebody whom nobody knows may see the details."""
+    if scene.details_open:
         yield Finding(
             "details-open",
             "CONNECTOR_HEALTH_AUTHORIZE_DETAILS lets in a principal that it cannot know: every"
             " caller with a credential may read which organization has which trouble",
             "let it return True for operators alone, and for the caller's own organization",
         )
-
-
-def _lets_in(authorize: Callable[[t.Any, str | None], object]) -> bool:
-    try:
-        answer = authorize(object(), None)
-    except Exception:  # noqa: BLE001 - it does not know what to do with a stranger
-        return False
-    if inspect.iscoroutine(answer):
-        answer.close()
-        return False
-    return bool(answer)
 
 
 def readiness(scene: Scene) -> Iterator[Finding]:
@@ -253,6 +262,7 @@ def drain_file(scene: Scene) -> Iterator[Finding]:
 EXAMINE: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     deadline,
     durations,
+    failures,
     polling,
     slots,
     public_route,

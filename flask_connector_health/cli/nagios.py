@@ -16,18 +16,21 @@ OPTION = "--nagios"
 _WORDS = {Status.OK: "OK", Status.DEGRADED: "WARNING", Status.UNAVAILABLE: "CRITICAL"}
 
 
-def exit_with(report: Report, seconds: float) -> t.NoReturn:
+def exit_with(report: Report, seconds: float, *, draining: bool) -> t.NoReturn:
     """Print a report in one line, and exit by its status.
 
     :param seconds: how long the probes took.
+    :param draining: whether the report is unavailable because the instance drains.
     """
-    counts = Counter(result.status for result in report.results)
-    failing = [
+    results = [result for result in report.results if result.applicable]
+    counts = Counter(result.status for result in results)
+    failing = ["the instance drains"] if draining else []
+    failing += [
         f"{result.name} {result.status}" + (f" ({result.message})" if result.message else "")
-        for result in report.results
+        for result in results
         if result.status > Status.OK
     ]
-    number = len(report.results)
+    number = len(results)
     text = ", ".join(failing) or f"{number} of {number} probes are ok"
     numbers = [f"{status}={counts[status]};;;0;{number}" for status in Status]
     _say(_WORDS[report.status], text, f" | {' '.join(numbers)} time={seconds:.3f}s;;;0")

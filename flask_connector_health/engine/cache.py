@@ -53,6 +53,11 @@ class Cache(t.Generic[K, V]):
             # anew. The interpreter makes the list in one step, which no thread can disturb.
             shard.order = deque(list(source.values))
 
+    def clear(self) -> None:
+        """Forget all keys."""
+        for shard in self._shards:
+            shard.clear()
+
     def items(self) -> list[tuple[K, V]]:
         """List all keys with their values. To the eviction, this is no reading."""
         # The interpreter copies a dictionary in one step, which no thread can disturb. Not so a
@@ -89,6 +94,10 @@ class _Shard(t.Generic[K, V]):
                 self.order.append(key)
             self.values[key] = value
         return previous, value
+
+    def clear(self) -> None:
+        with self._lock:
+            self.values, self.order, self.read = {}, deque(), set()
 
     def _make_room(self) -> None:
         if len(self.read) > self._bound:  # it may hold keys that are evicted

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from flask_connector_health.checks import suggestion
+from flask_connector_health.errors import ConfigurationError
 from flask_connector_health.probes.groups import LIVE, resolve
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.settings import PREFIX, Settings
@@ -16,7 +17,8 @@ class Groups:
 
     An instance is one running server, with all of its workers.
 
-    :raises ConfigurationError: if a group names what is no probe of the service.
+    :raises ConfigurationError: if a group names what is no probe of the service, or if there is
+        a file for draining and no group that drains.
     """
 
     def __init__(self, settings: Settings, probes: Sequence[Probe]) -> None:
@@ -27,6 +29,11 @@ class Groups:
         #: Whether this process drains, whatever the others do.
         self.drains = False
         self._file = settings.drain_file
+        if self._file is not None and not any(self.members.values()):
+            raise ConfigurationError(
+                f"{PREFIX}DRAIN_FILE (str) has no effect, since there is no group that drains:"
+                f" add one to {PREFIX}GROUPS, such as {{'ready': ['database']}}, or remove it"
+            )
 
     def is_draining(self) -> bool:
         """Tell whether the instance drains. This costs one ``stat`` if a file is configured."""

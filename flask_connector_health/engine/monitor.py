@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from flask_connector_health.checks import whole
 from flask_connector_health.model import STATUSES, ProbeResult, Status, StatusLike
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.report import Report
@@ -50,7 +51,8 @@ class Monitor:
         self.groups: Mapping[str, tuple[str, ...]] = self._groups.members
         self._asks_organizations = any(p.scope == "organization" for p in self.probes)
         self._now = environment.clock.now
-        self._pauses = Pauses(self.probes, environment.clock)
+        pattern = settings.organization_id_pattern
+        self._pauses = Pauses(self.probes, pattern, environment.clock)
         self._paused = self._pauses.held
         self._history = History(settings.max_organizations * len(self.probes))
         self._make_process = partial(
@@ -82,7 +84,7 @@ class Monitor:
         if group is not None:
             return self._group_status(organization_id, group)
         process = self._process  # a child may find its parent's, whose fresh results hold
-        if process is not None and not self._paused:
+        if process is not None and not self._is_paused(organization_id):
             now = self._now()
             service = process.service.records.get(None)
             if service is not None and now < all_fresh_until(service):
@@ -138,7 +140,7 @@ class Monitor:
         return self._current().details(organization_id)
 
     def overview(
-        self, *, status: Status | None = None, probe: str | None = None, limit: int = 50
+        self, *, status: StatusLike | None = None, probe: str | None = None, limit: int = 50
     ) -> Overview:
         """Count the organizations that this process knows, and list those that fail.
 
@@ -148,17 +150,26 @@ class Monitor:
         :param status: list only those of this status.
         :param probe: list only those for which this probe fails.
         :param limit: how many to list at most.
+        :raises LookupError: if there is no such probe.
+        :raises TypeError: if ``status`` is no status.
+        :raises ValueError: if ``limit`` is no whole number from 0 on.
         """
+        if probe is not None:
+            self._pauses.named(probe)
+        wanted = None if status is None else ProbeResult(status).status
         scope = self._current().organization
-        return survey(scope, status=status, probe=probe, limit=limit)
+        return survey(scope, status=wanted, probe=probe, limit=whole(limit, least=0))
 
     def transitions(self) -> tuple[Transition, ...]:
         """Give the last 1,000 turns of verdicts in this process, the newest first."""
         return self._history.turns()
 
     def forget(self) -> None:
-        """Forget all results of this process, so that the next question asks anew."""
-        self._process, self._processes = None, {}
+        """Forget all results of this process, so that the next question asks anew.
+
+        Runs that are on their way go on, and their results are kept.
+        """
+        self._current().forget()
 
     def pause(
         self,
@@ -180,8 +191,8 @@ class Monitor:
         :param reason: the message of its answer.
         :raises LookupError: if there is no such probe.
         :raises TypeError: if an argument has the wrong type.
-        :raises ValueError: if ``until`` has passed or has no time zone, or if an organization
-            is given for a probe of the service.
+        :raises ValueError: if ``until`` has passed or has no time zone, if an organization is
+            given for a probe of the service, or if its id is malformed.
         """
         result = ProbeResult(status, reason)
         events = self._pauses.begin(probe, organization_id, until, result)
@@ -219,7 +230,7 @@ class Monitor:
         if self._groups.is_draining():
             return Status.UNAVAILABLE
         process = self._process
-        if process is not None and not self._paused:
+        if process is not None and not self._is_paused(None):
             record = process.service.records.get(None)
             if record is not None:
                 until, severity = groups_of(record)[self._groups.places[group]]
@@ -227,6 +238,9 @@ class Monitor:
                     return STATUSES[severity]
         process = self._current()
         return process.status(process.asked(None, group))
+
+    def _is_paused(self, organization_id: str | None) -> bool:
+        return bool(self._paused) and self._pauses.concern(organization_id)
 
     def _current(self) -> Process:
         identity, process = this_process(), self._process

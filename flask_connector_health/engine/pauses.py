@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,12 +34,15 @@ class Pause(t.NamedTuple):
 class Pauses:
     """The pauses that hold in this process.
 
+    :param ids: what an organization's id looks like.
+
     There is no lock, which a forked child might inherit locked. The interpreter makes each step
     on the dictionary at once.
     """
 
-    def __init__(self, probes: Sequence[Probe], clock: Clock) -> None:
+    def __init__(self, probes: Sequence[Probe], ids: re.Pattern[str], clock: Clock) -> None:
         self._probes = probes
+        self._ids = ids
         self._clock = clock
         #: The pauses. While there is none, no request looks any further.
         self.held: dict[_Key, Pause] = {}
@@ -94,6 +98,19 @@ class Pauses:
         own = self.held.get((probe.scope, probe.name, key))
         return own or self.held.get((probe.scope, probe.name, None))
 
+    def concern(self, organization_id: str | None) -> bool:
+        """Tell whether any pause matters to a question, or is to be ended.
+
+        :param organization_id: the organization that is asked about beside the service.
+        """
+        now = self._clock.now()
+        return any(
+            now >= pause.until
+            or scope == "service"
+            or (organization_id is not None and key in (None, organization_id))
+            for (scope, _, key), pause in self.held.copy().items()
+        )
+
     def organizations(self) -> set[str | None]:
         """Give the organizations that have pauses. ``None`` stands for all of them."""
         return {key for scope, _, key in self.held.copy() if scope == "organization"}
@@ -106,16 +123,34 @@ class Pauses:
             if pause is not None
         ]
 
-    def _named(self, name: str, organization_id: str | None) -> list[Probe]:
+    def named(self, name: str) -> list[Probe]:
+        """Find the probes of this name: of one scope, or the availability callback's of both.
+
+        :raises LookupError: if there is none.
+        """
         named = [probe for probe in self._probes if probe.name == name]
         if not named:
             known = {probe.name for probe in self._probes}
             raise LookupError(f"there is no probe {name!r}; {suggestion(name, known)}")
-        own = [p for p in named if organization_id is None or p.scope == "organization"]
+        return named
+
+    def _named(self, name: str, organization_id: object) -> list[Probe]:
+        named = self.named(name)
+        if organization_id is None:
+            return named
+        if not isinstance(organization_id, str):
+            kind = type(organization_id).__name__
+            raise TypeError(f"organization_id must be a str or None, not {kind}")
+        own = [probe for probe in named if probe.scope == "organization"]
         if not own:
             raise ValueError(
                 f"probe {name!r} is the service's, and has nothing to do with an organization:"
                 " leave organization_id out"
+            )
+        if not self._ids.fullmatch(organization_id):
+            raise ValueError(
+                f"{organization_id!r} is no id of an organization; an id matches"
+                f" {self._ids.pattern}"
             )
         return own
 

@@ -117,6 +117,11 @@ class Process:
         own = [] if organization_id is None else [(self.organization, organization_id)]
         return [(self.service, None), *own]
 
+    def forget(self) -> None:
+        """Forget all results. Flights go on, and their results are kept."""
+        self.service.records.clear()
+        self.organization.records.clear()
+
     def announce(self, events: Iterable[Event]) -> None:
         """Announce events, of which a person is the cause, in the background."""
         for event in events:

@@ -82,6 +82,9 @@ def test_it_asks_about_a_group_alone(
     assert (result.exit_code, draining.exit_code) == (0, 1)
     assert result.output.splitlines()[0] == "ok: group ready"
     assert draining.output.splitlines()[0] == "unavailable: group ready (the instance drains)"
+    nagios = run(app, "check", "--group", "ready", "--nagios")
+    assert nagios.output.startswith("CONNECTORS CRITICAL - the instance drains | ok=1;;;0;1 ")
+    assert json.loads(run(app, "check", "--group", "ready", "--json").output)["draining"]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,7 @@ def test_nagios_gets_one_line_with_performance_data(
         raise ProbeDegraded("a|b\nc")
 
     health.add_probe(drive)
+    health.add_probe(NotApplicable, name="notion")  # which counts for nothing
 
     result = run(make_app(), "check", "--nagios")
 

@@ -9,7 +9,7 @@ import time
 import typing as t
 
 import pytest
-from flask import Flask, redirect
+from flask import Flask, current_app, redirect, request
 from werkzeug.exceptions import Unauthorized
 
 import example_app
@@ -19,6 +19,15 @@ from tests.conftest import CONFIG, ROOT, MakeApp
 from .conftest import Run
 
 SOON = {"DEADLINE": 0.5}
+READY = {"GROUPS": {"ready": ["database"]}}
+
+
+@pytest.fixture
+def health() -> ConnectorHealth:
+    """Make a blueprint with a probe that may be in a group."""
+    health = ConnectorHealth()
+    health.add_probe(lambda: True, name="database")
+    return health
 
 
 def names(run: Run, app: Flask, *arguments: str) -> list[str]:
@@ -70,14 +79,15 @@ def test_it_finds_nothing_in_the_readmes_first_app(run: Run) -> None:
             "details-open",
         ),
         (SOON | {"GROUPS": {"ready": ["availability"]}}, [], "shared-failure-in-group"),
-        (SOON | {"DRAIN_FILE": "nowhere/drain"}, [], "drain-folder-missing"),
-        (SOON | {"DRAIN_FILE": __file__}, [], "draining"),
+        (SOON | READY | {"DRAIN_FILE": "nowhere/drain"}, [], "drain-folder-missing"),
+        (SOON | READY | {"DRAIN_FILE": __file__}, [], "draining"),
+        (SOON | {"AVAILABILITY": lambda: False}, [], "probe-fails"),
     ],
 )
 def test_it_finds_what_does_not_fit(
     run: Run, make_app: MakeApp, changes: dict[str, t.Any], arguments: list[str], found: str
 ) -> None:
-    assert names(run, make_app(**changes), *arguments) == [found]
+    assert set(names(run, make_app(**changes), *arguments)) == {found}
 
 
 @pytest.mark.parametrize(
@@ -173,6 +183,39 @@ def test_a_hook_that_raises_is_no_finding(run: Run, make_app: MakeApp) -> None:
     assert names(run, app) == []
 
 
+@pytest.mark.parametrize("code", [404, 500])
+def test_it_finds_a_public_route_that_does_not_answer(
+    run: Run, make_app: MakeApp, code: int
+) -> None:
+    app = make_app(**SOON)
+    app.before_request(lambda: ("gone", code))
+
+    assert names(run, app) == ["public-route-broken"]
+
+
+def test_it_asks_the_public_route_of_the_registration_that_is_named(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    app = make_app(**SOON)
+    app.register_blueprint(health, name="two", url_prefix="/v2")
+    app.before_request(lambda: redirect("/login") if request.path.startswith("/v2") else None)
+
+    assert names(run, app, "--name", "connector_health") == []
+    assert names(run, app, "--name", "two") == ["redirected"]
+
+
+def test_it_finds_details_that_show_every_organization_to_everybody(
+    run: Run, make_app: MakeApp
+) -> None:
+    def authorize(principal: object, organization_id: str | None) -> bool:
+        return current_app.name == "host" and organization_id is not None
+
+    app = make_app(**SOON, AUTHORIZE_DETAILS=authorize)
+
+    assert names(run, app) == []
+    assert names(run, app, "--organization", "org_a") == ["details-open"]
+
+
 def test_an_app_that_matches_hosts_is_not_asked(run: Run) -> None:
     app = Flask("host", host_matching=True, static_host="example.org")
     app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_DEADLINE=0.5)
@@ -227,7 +270,7 @@ def test_the_environment_tells_of_workers(
 def test_a_folder_where_nobody_may_write_is_found(
     run: Run, make_app: MakeApp, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_app(**SOON, DRAIN_FILE=str(tmp_path / "drain"))
+    app = make_app(**SOON, **READY, DRAIN_FILE=str(tmp_path / "drain"))
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
 
     assert names(run, app) == ["drain-folder-read-only"]

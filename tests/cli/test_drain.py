@@ -82,7 +82,9 @@ def test_a_folder_that_is_not_there_is_named(
 ) -> None:
     file = tmp_path / "run" / "drain"
 
-    result = run(make_app(DRAIN_FILE=str(file)), "drain")
+    app = make_app(DRAIN_FILE=str(file), GROUPS={"ready": ["availability"]})
+
+    result = run(app, "drain")
 
     assert result.exit_code == 1
     assert f"the file {file} cannot be made (No such file or directory)" in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from datetime import UTC, datetime
 
 import pytest
@@ -251,12 +252,36 @@ def test_a_status_narrows_the_list_and_no_count(
 
 
 @pytest.mark.parametrize(
+    ("asked_for", "error", "text"),
+    [
+        ({"probe": "driv"}, LookupError, "there is no probe 'driv'; did you mean drive"),
+        ({"status": "bad"}, TypeError, "must be a Status, 'ok'"),
+        ({"limit": -1}, ValueError, "at least 0, not -1"),
+        ({"limit": "5"}, ValueError, "at least 0, not str"),
+    ],
+)
+def test_what_no_overview_can_be_narrowed_to_is_refused(
+    make_monitor: MakeMonitor, asked_for: dict[str, t.Any], error: type[Exception], text: str
+) -> None:
+    monitor = make_monitor(own(ByOrganization()))
+
+    with pytest.raises(error, match=text):
+        monitor.overview(**asked_for)
+
+
+def test_a_status_may_be_given_as_a_word(make_monitor: MakeMonitor) -> None:
+    monitor = asked(make_monitor(own(ByOrganization(org_a=False))), "org_a", "org_b")
+
+    assert listed(monitor.overview(status="unavailable")) == ["org_a"]
+    assert listed(monitor.overview(status="degraded")) == []
+
+
+@pytest.mark.parametrize(
     ("probe", "found"),
     [
         ("drive", [("org_a", ["drive"]), ("org_c", ["drive"])]),
         ("other", [("org_b", ["other"]), ("org_c", ["other"])]),
         ("search", []),
-        ("quux", []),
     ],
 )
 def test_a_probe_narrows_the_list_to_itself_and_no_count(

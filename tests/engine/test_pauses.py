@@ -9,11 +9,13 @@ import pytest
 
 from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine.events import Event, Paused, Resumed
+from flask_connector_health.engine.scope import Scope
 from flask_connector_health.probes.spec import AVAILABILITY, Probe
 from tests.clockwork import (
     Clock,
     Gated,
     Told,
+    begin,
     drive,
     engine_of,
     engine_threads,
@@ -26,6 +28,7 @@ from tests.clockwork import (
 from tests.conftest import MakeApp, MakeMonitor
 
 OK, DEGRADED, UNAVAILABLE = Status
+READY = {"ready": ["queue"]}
 
 
 def later(clock: Clock, seconds: float = 60.0) -> datetime:
@@ -415,3 +418,62 @@ def test_what_cannot_be_paused_cannot_be_resumed(
         monitor.resume(name, key)
 
     assert monitor.status() is DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("organization_id", "error", "text"),
+    [
+        (42, TypeError, "organization_id must be a str or None, not int"),
+        ("xyz typo", ValueError, "'xyz typo' is no id of an organization; an id matches org_"),
+    ],
+)
+def test_what_is_no_organization_cannot_be_paused(
+    make_monitor: MakeMonitor,
+    clock: Clock,
+    organization_id: t.Any,
+    error: type[Exception],
+    text: str,
+) -> None:
+    monitor = make_monitor(own(Told(False)))
+
+    with pytest.raises(error, match=text):
+        monitor.pause("drive", organization_id, until=later(clock))
+
+    assert monitor.status("org_a") is UNAVAILABLE
+
+
+def test_a_pause_slows_nobody_else_down(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others are answered with comes from a record, as without a pause."""
+    monitor = make_monitor(own(Told()), Probe(name="queue", call=Told()), GROUPS=READY)
+    monitor.status("org_a")
+    monitor.pause("drive", "org_b", until=later(clock))
+    monkeypatch.setattr(Scope, "find", None)
+
+    assert monitor.status("org_a") is monitor.status() is monitor.status(group="ready") is OK
+    with pytest.raises(TypeError):
+        monitor.status("org_b")
+
+
+def test_forgotten_results_are_asked_for_anew(make_monitor: MakeMonitor) -> None:
+    service, organization = Told(), Told()
+    monitor = make_monitor(own(organization), Probe(name="queue", call=service), TTL=300.0)
+    monitor.status("org_a")
+    service.answer = organization.answer = False
+
+    monitor.forget()
+
+    assert monitor.overview().known == 0
+    assert monitor.status("org_a") is UNAVAILABLE
+    assert (service.runs, organization.runs) == (2, 2)
+
+
+def test_a_run_on_its_way_is_not_forgotten(make_monitor: MakeMonitor, gated: Gated) -> None:
+    monitor = make_monitor(drive(gated))
+    flight = begin(monitor)
+    gated.wait_for_start()
+
+    monitor.forget()
+
+    assert begin(monitor) is flight

@@ -233,7 +233,11 @@ def test_a_relative_drain_file_is_below_the_instance_path(
     app = Flask("host", instance_path=str(tmp_path / "instance"))
     file = tmp_path / "drain" if is_absolute else tmp_path / "instance" / "drain"
     given = file if is_absolute else "drain"
-    app.config.from_mapping(CONFIG, CONNECTOR_HEALTH_DRAIN_FILE=given)
+    app.config.from_mapping(
+        CONFIG,
+        CONNECTOR_HEALTH_DRAIN_FILE=given,
+        CONNECTOR_HEALTH_GROUPS={"ready": ["availability"]},
+    )
     app.register_blueprint(health)
     monitor = get_monitor(app)
     assert not monitor.is_draining()
@@ -409,9 +413,12 @@ def test_the_public_names_are_these() -> None:
         "ConfigurationError",
         "ConnectorHealth",
         "ConnectorHealthError",
+        "Details",
         "Monitor",
         "NotApplicable",
+        "Overview",
         "ProbeDegraded",
+        "ProbeDetail",
         "ProbeFailed",
         "ProbeFinished",
         "ProbeResult",

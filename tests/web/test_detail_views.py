@@ -638,3 +638,20 @@ def test_the_query_narrows_an_organizations_transitions(
 @pytest.mark.parametrize("query", ["", "?transitions=0"])
 def test_nobody_gets_transitions_without_asking(turned: Flask, path: str, query: str) -> None:
     assert "transitions" not in ask(turned, path + query)
+
+
+def test_the_details_of_the_service_say_how_the_groups_are_and_why(
+    make_on_clock: MakeApp, health: ConnectorHealth
+) -> None:
+    health.add_probe(Told(False), name="queue", critical=False)
+    app = make_on_clock(GROUPS={"live": [], "ready": ["availability"], "sync": ["queue"]})
+    before = ask(app, DETAILS)
+
+    engine_of(app).drain()
+
+    assert before["groups"] == {"live": "ok", "ready": "ok", "sync": "degraded"}
+    assert before["draining"] is False
+    after = ask(app, DETAILS)
+    assert after["groups"] == {"live": "ok", "ready": "unavailable", "sync": "unavailable"}
+    assert after["draining"] is True
+    assert after["status"] == "degraded"

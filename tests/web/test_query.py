@@ -122,10 +122,10 @@ def test_any_other_query_is_answered(make_app: MakeApp, query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["status=bad", "limit=x"])
-def test_an_organizations_details_read_no_parameter_of_the_overview(
+def test_an_organizations_details_refuse_what_no_details_understand(
     make_app: MakeApp, query: str
 ) -> None:
-    assert ask(make_app, f"{SCOPED_DETAILS}?{query}").status_code == 200
+    assert ask(make_app, f"{SCOPED_DETAILS}?{query}").status_code == 422
 
 
 @both_details
