@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 import typing as t
 from collections.abc import Callable
 
 import click
 from flask import Flask
-from flask.cli import ScriptInfo
+from flask.cli import NoAppException, ScriptInfo
 
 from flask_connector_health import checks
 from flask_connector_health.blueprint import monitors_of
@@ -57,12 +60,13 @@ def load(name: str | None) -> tuple[Flask, Monitor]:
     """
     info = click.get_current_context().ensure_object(ScriptInfo)
     try:
-        app = info.load_app()
-    except click.ClickException as error:
-        raise Unusable(error.format_message()) from error
+        # What an app prints as it is made is no JSON, and no line for Nagios.
+        with contextlib.redirect_stdout(sys.stderr):
+            app = info.load_app()
+    except NoAppException as error:
+        raise Unusable(_reason(error)) from error
     except (Exception, SystemExit) as error:
-        text = f"the app cannot be loaded: {type(error).__name__}: {error}"
-        raise Unusable(printable(text)) from error
+        raise Unusable(_failed(error)) from error
     monitors = monitors_of(app)
     if not monitors:
         raise Unusable(
@@ -97,5 +101,22 @@ def print_json(data: object) -> None:
 
 
 def in_colour(status: Status, text: str) -> str:
-    """Give a text the colour of a status, which click shows on terminals alone."""
+    """Give a text the colour of a status, which click shows on terminals alone.
+
+    If ``NO_COLOR`` is set, the text stays as it is.
+    """
+    if os.environ.get("NO_COLOR"):
+        return text
     return click.style(text, fg=_COLOURS[status], bold=True)
+
+
+def _reason(error: NoAppException) -> str:
+    """Say why there is no app. If a module lacks another one, Flask says a traceback."""
+    cause = error.__context__
+    is_traceback = isinstance(cause, ImportError) and "\n" in error.message
+    return _failed(cause) if cause and is_traceback else error.format_message()
+
+
+def _failed(error: BaseException) -> str:
+    text = f"the app cannot be loaded: {type(error).__name__}: {error}"
+    return printable(text)

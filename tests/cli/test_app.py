@@ -6,9 +6,9 @@ import pathlib
 import subprocess
 import sys
 
-import click
 import pytest
 from flask import Flask
+from flask.cli import NoAppException
 
 from flask_connector_health import ConnectorHealth
 from tests.conftest import ROOT, MakeApp
@@ -46,8 +46,26 @@ def test_an_app_that_cannot_be_loaded_is_one_line_and_no_traceback(
 
     done = flask(tmp_path, "connector-health", "check")
 
-    assert done.returncode == 2
-    assert "nothing_of_that_name" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: the app cannot be loaded: ModuleNotFoundError: No module named"
+        " 'nothing_of_that_name'\n"
+    )
+
+
+@pytest.mark.clients
+def test_what_an_app_prints_as_it_is_made_is_no_output_of_a_command(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "app.py").write_text(
+        f"print('starting'); import sys; sys.path.append({str(ROOT)!r})\n"
+        "from example_app import create_app"
+    )
+
+    done = flask(tmp_path, "connector-health", "check", "--group", "live", "--nagios")
+
+    assert done.stdout.startswith("CONNECTORS OK - ")
+    assert done.stderr == "starting\n"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +73,7 @@ def test_an_app_that_cannot_be_loaded_is_one_line_and_no_traceback(
     [
         (ValueError("no such file"), "the app cannot be loaded: ValueError: no such file"),
         (SystemExit(4), "the app cannot be loaded: SystemExit: 4"),
-        (click.ClickException("Could not import 'app'."), "Could not import 'app'."),
+        (NoAppException("Could not import 'app'."), "Could not import 'app'."),
     ],
 )
 @pytest.mark.parametrize(

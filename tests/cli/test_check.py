@@ -11,6 +11,7 @@ import time
 import pytest
 
 from flask_connector_health import ConnectorHealth, NotApplicable, ProbeDegraded, Status
+from flask_connector_health.cli import commands
 from tests.clockwork import Told
 from tests.conftest import MakeApp
 
@@ -203,3 +204,18 @@ def test_the_help_names_the_route_that_asks_the_running_worker(
 
     assert "does not ask the running worker" in text
     assert "/v1/knowledge/connectors/health/details" in text
+
+
+def test_a_terminal_has_colours_unless_it_wants_none(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(color: bool) -> str:
+        runner = app.test_cli_runner()
+        return str(runner.invoke(commands, ["check"], color=color).output)
+
+    app = make_app()
+
+    assert "\x1b[32m" in ask(color=True)
+    assert "\x1b" not in ask(color=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in ask(color=True)
