@@ -8,21 +8,40 @@ from time import monotonic, sleep
 
 import click
 
+from flask_connector_health.engine.events import Event, Settled
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
-from flask_connector_health.model import Status
+from flask_connector_health.model import Scope, Status
 from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.report import Report, ReportedResult
 
 from . import nagios
-from .app import Seconds, check_organization, in_colour, load, options, print_json
+from .app import Seconds, check_organization, in_colour, load, options, print_json, unheard
 
 # Seconds on top of the longest timeout, in which its failure is noted.
 SPARE = 1.0
 
 # Seconds between two tries.
 PAUSE = 1.0
+
+
+class Raised:
+    """Knows what the last run of each probe has raised, which goes to people alone."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, Scope], str] = {}
+
+    def hear(self, event: Event) -> None:
+        """Listen to the engine."""
+        if isinstance(event, Settled):
+            scope: Scope = "service" if event.organization_id is None else "organization"
+            self._texts[event.probe, scope] = event.outcome.text
+
+    def words(self, result: ReportedResult) -> str:
+        """Say why a probe has its status: by what it raised, or else by its message."""
+        text = self._texts.get((result.name, result.scope))
+        return f"it raised {text}" if text else result.message
 
 
 class CheckCommand(click.Command):
@@ -89,11 +108,13 @@ def check(
     of the probes and not for the deadline of requests, since it always starts without results.
 
     It does not ask the running worker. For that, ask the route of the details:
-    /v1/knowledge/connectors/health/details.
+    /v1/knowledge/connectors/health/details. The app's log and signals hear nothing of it. What
+    a probe raises is in the lines for people alone, and not in JSON or in the line for Nagios.
     """
     if as_plugin and as_json:
         raise click.UsageError("--nagios and --json exclude each other")
-    _, monitor = load(name)
+    raised = Raised()
+    monitor = unheard(*load(name), raised.hear)
     check_organization(monitor, organization)
     ask = _question(monitor, organization, group)
     worst_allowed = Status.OK if as_plugin or fail_on == Status.DEGRADED else Status.DEGRADED
@@ -110,7 +131,7 @@ def check(
         print_json(report.to_dict() | {"draining": draining})
     else:
         subject = organization or (f"group {group}" if group else "the service")
-        _show(report, subject + (" (the instance drains)" if draining else ""))
+        _show(report, subject + (" (the instance drains)" if draining else ""), raised)
     click.get_current_context().exit(int(report.status > worst_allowed))
 
 
@@ -136,14 +157,14 @@ def _question(
     return ask
 
 
-def _show(report: Report, subject: str) -> None:
+def _show(report: Report, subject: str, raised: Raised) -> None:
     click.echo(f"{in_colour(report.status, report.status)}: {subject}")
     for result in report.results:
-        click.echo(f"  {_described(result)}")
+        click.echo(f"  {_described(result, raised.words(result))}")
 
 
-def _described(result: ReportedResult) -> str:
+def _described(result: ReportedResult, words: str) -> str:
     word = result.status.value if result.applicable else "not applicable"
     scope = f"({result.scope}{'' if result.critical else ', not critical'})"
-    words = f": {printable(result.message)}" if result.message else ""
-    return f"{in_colour(result.status, f'{word:14}')} {result.name} {scope}{words}"
+    reason = f": {printable(words)}" if words else ""
+    return f"{in_colour(result.status, f'{word:14}')} {result.name} {scope}{reason}"

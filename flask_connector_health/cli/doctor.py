@@ -14,7 +14,7 @@ from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.probes.policy import Policy
 
-from .app import Seconds, check_organization, load, options, print_json
+from .app import Seconds, check_organization, load, options, print_json, unheard
 from .check import SPARE
 from .findings import Scene, examine
 
@@ -62,7 +62,7 @@ def doctor(
             settings=monitor.settings,
             probes=monitor.probes,
             groups=monitor.groups,
-            details=_measured(monitor, organization),
+            details=_measured(unheard(app, monitor), organization),
             code=None if monitor.settings.fast_path else _code(app, monitor),
             details_open=_lets_strangers_in(app, monitor, organization),
             every=every,

@@ -10,9 +10,15 @@ import time
 
 import pytest
 
-from flask_connector_health import ConnectorHealth, NotApplicable, ProbeDegraded, Status
+from flask_connector_health import (
+    ConnectorHealth,
+    NotApplicable,
+    ProbeDegraded,
+    Status,
+    verdict_turned,
+)
 from flask_connector_health.cli import commands
-from tests.clockwork import Told
+from tests.clockwork import Told, engine_threads, eventually
 from tests.conftest import MakeApp
 
 from .conftest import Run
@@ -219,3 +225,53 @@ def test_a_terminal_has_colours_unless_it_wants_none(
     assert "\x1b" not in ask(color=False)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in ask(color=True)
+
+
+def test_people_see_what_a_probe_raised_and_other_systems_do_not(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    def drive(organization_id: str) -> bool:
+        raise OSError("refused by\x1b[2J 10.0.0.7")
+
+    health.add_probe(drive, scope="organization")
+    app, asked = make_app(), ("check", "--organization", "org_a")
+
+    assert "drive (organization): it raised OSError: refused by\\x1b[2J 10.0.0.7" in (
+        run(app, *asked).output
+    )
+    for option in ("--json", "--nagios"):
+        output = run(app, *asked, option).output
+        assert "it raised an exception" in output
+        assert "10.0.0.7" not in output
+
+
+def test_a_reason_is_that_of_the_last_run(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(OSError("refused"))
+    health.add_probe(told, name="drive")
+
+    def sleep(seconds: float) -> None:
+        told.answer = True
+
+    monkeypatch.setattr(MODULE, "sleep", sleep)
+
+    assert "refused" not in run(make_app(), "check", "--wait", "60").output
+
+
+def test_neither_the_log_nor_signals_hear_of_a_check(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+
+    def receive(sender: object, event: object) -> None:
+        heard.append(event)
+
+    health.add_probe(Told(OSError("refused")), name="drive")
+    app = make_app()
+
+    with verdict_turned.connected_to(receive, app):
+        assert run(app, "check").exit_code == 1
+        eventually(lambda: not engine_threads())
+
+    assert (heard, caplog.records) == ([], [])
