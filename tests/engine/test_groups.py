@@ -399,3 +399,11 @@ def test_a_group_is_answered_where_nothing_is_kept_yet(make_monitor: MakeMonitor
     monitor.peek()  # which keeps nothing
 
     assert monitor.status(group="ready") is OK
+
+
+@pytest.mark.parametrize("groups", [None, {}, {"live": []}])
+def test_a_file_that_drains_nothing_is_refused(make_grouped: MakeApp, groups: object) -> None:
+    with pytest.raises(ConfigurationError, match="has no effect") as caught:
+        make_grouped(groups, DRAIN_FILE="drain")
+
+    assert "add one to CONNECTOR_HEALTH_GROUPS" in str(caught.value)
