@@ -186,7 +186,9 @@ def once_ok(make_monitor: MakeMonitor, gated: Gated) -> Monitor:
     return monitor
 
 
-@pytest.fixture(scope="session", params=["gunicorn", "waitress"])
+@pytest.fixture(
+    scope="session", params=["gunicorn", pytest.param("waitress", marks=pytest.mark.soak)]
+)
 def running_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -59,7 +59,7 @@ def rounds(number, pause):
     ("idle", "number", "pause"),
     [
         pytest.param(0.05, 40, 0.0, id="kept"),
-        pytest.param(0.01, 5, 0.1, id="ended"),
+        pytest.param(0.01, 5, 0.1, id="ended", marks=pytest.mark.soak),
         pytest.param(0.05, 10_000, 0.0, id="long", marks=pytest.mark.soak),
     ],
 )

@@ -288,7 +288,15 @@ async def hung():
 }
 
 
-@pytest.mark.parametrize("hung", HUNG.values(), ids=HUNG)
+# These do for every day.
+OFTEN = ("sync", "blocked loop")
+EACH = [
+    pytest.param(hung, id=name, marks=[] if name in OFTEN else [pytest.mark.soak])
+    for name, hung in HUNG.items()
+]
+
+
+@pytest.mark.parametrize("hung", EACH)
 def test_a_hung_run_delays_no_exit(hung: str) -> None:
     printed = run(
         hung
@@ -303,7 +311,14 @@ def test_a_hung_run_delays_no_exit(hung: str) -> None:
     assert time.monotonic() - float(done) < 2.5
 
 
-@pytest.mark.parametrize("how", ["pass", "sys.exit()", "time.sleep(0.2)"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "pass",
+        pytest.param("sys.exit()", marks=pytest.mark.soak),
+        pytest.param("time.sleep(0.2)", marks=pytest.mark.soak),
+    ],
+)
 def test_an_exit_right_after_an_answer_is_quiet(how: str) -> None:
     run(f"usual().report('org_a')\n{how}")
 
