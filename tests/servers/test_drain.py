@@ -139,7 +139,8 @@ def start(tmp_path: pathlib.Path) -> Iterator[Start]:
 @contextlib.contextmanager
 def balanced(one: Instance, two: Instance) -> Iterator[str]:
     """Run the README's HAProxy in front of two instances, and give its URL."""
-    program = shutil.which("haproxy")
+    # Debian has it where the path of most users does not lead.
+    program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("needs haproxy")
     port = free_port()
