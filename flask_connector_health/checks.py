@@ -98,7 +98,10 @@ def file(value: object) -> str:
         raise ValueError(f"must be the path of a file (str or Path), not {_type(value)}")
     if not os.fspath(value):
         raise ValueError("must be the path of a file (str or Path), not an empty str")
-    return os.fsdecode(value)
+    path = os.fsdecode(value)
+    if "\0" in path:
+        raise ValueError("must be the path of a file (str or Path), without null characters")
+    return path
 
 
 def resolved(value: object) -> object:

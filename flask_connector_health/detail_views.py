@@ -34,10 +34,10 @@ def make_service_details(settings: Settings, monitor: Monitor, guard: Guard) -> 
             limit, count = query.limit(), query.transitions()
         except HTTPException as error:
             return refused(error, OF_SERVICE, settings)
-        body = _body(monitor.details(), name, host)
-        if monitor.groups:
-            body["groups"] = {group: monitor.status(group=group) for group in monitor.groups}
-            body["draining"] = monitor.is_draining()
+        details = monitor.details()
+        body = _body(details, name, host)
+        if details.groups:
+            body["groups"], body["draining"] = details.groups, details.draining
         body["organizations"] = monitor.overview(status=status, probe=name, limit=limit)
         if count:
             body["transitions"] = _of_probe(name, monitor.transitions())[:count]

@@ -57,7 +57,7 @@ class FailingOrganizationSchema(Schema):
     organization_id = fields.String()
     status = fields.Enum(Status, by_value=True)
     since = Moment()
-    checked_at = Moment()
+    checked_at = Moment(allow_none=True)
     probes = fields.List(fields.Nested(FailingProbeSchema))
 
 

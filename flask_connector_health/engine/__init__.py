@@ -7,12 +7,12 @@ A request's walk
    The monitor reads the service's :mod:`.record` from the :mod:`.cache` and, if an organization
    is asked about, that organization's record. If all entries are fresh, that is the answer: one
    look-up for each record, one reading of the clock, no lock.
-2. *Stale or missing.* Otherwise :mod:`.process` answers, which holds all that exists once in
-   each process. It asks each :mod:`.scope` for every probe's entry. If the entry is not fresh,
-   the request joins a :mod:`.flight` of the probe's :mod:`.lane`: the one on its way, or a new
-   one. A new flight that would get no slot before the deadline is refused at once
-   (:mod:`.slots`). A stale entry is used as it is, while a thread makes the flight's run. For
-   any other entry the request waits.
+2. *Stale or missing.* Otherwise the :mod:`.current` :mod:`.process` answers, which holds all
+   that exists once in each process. It asks each :mod:`.scope` for every probe's entry. If the
+   entry is not fresh, the request joins a :mod:`.flight` of the probe's :mod:`.lane`: the one
+   on its way, or a new one. A new flight that would get no slot before the deadline is refused
+   at once (:mod:`.slots`). A stale entry is used as it is, while a thread makes the flight's
+   run. For any other entry the request waits.
 3. *Wait.* The request calls a thread (:mod:`.threads`) for the flights that have none, and
    waits for all of them together until the deadline. At first a single thread makes all their
    runs. A millisecond later, each flight that has not begun gets a thread of its own. The
@@ -52,7 +52,7 @@ The words
 :runner: makes the runs of one probe.
 :outcome: the result of one run, and the exception behind it if there was one.
 :flight: one run of a probe for a key, from its queueing until it *lands*. Until then, all
-    requests that need this probe for this key share the flight. It lands with a result, or with
+    requests that need this probe for this key share the flight. It lands with an entry, or with
     the reason why there is none.
 :lane: the flights, the queue and the slots of one probe. A hung probe exhausts its own lane
     alone.

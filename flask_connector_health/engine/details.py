@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,8 +19,9 @@ from .entry import (
     last_ok_at,
     moment,
     since_at,
+    status_of,
 )
-from .flight import Flight
+from .flight import Flight, entry_in
 from .lane import Lane
 from .outcome import shown
 from .pauses import Pause
@@ -71,11 +73,15 @@ class Details:
         the service.
     :param service: the status of the service alone.
     :param probes: the service's own, or those of the organization alone.
+    :param groups: the status of each group of the service's probes.
+    :param draining: whether groups are unavailable because the instance drains.
     """
 
     status: Status
     service: Status
     probes: tuple[ProbeDetail, ...]
+    groups: Mapping[str, Status]
+    draining: bool
 
     @property
     def available(self) -> bool:
@@ -95,49 +101,46 @@ def detail(
     """Describe a probe's verdict for a key.
 
     :param found: what a request found, and ``result`` what it was answered with.
-    :param last: the probe's own entry, however old.
+    :param last: the probe's own entry, however old. It is of use if none was found.
     :param pause: the pause that holds, if any does.
     :param now: in monotonic seconds.
     """
-    probe = lane.probe
-    has_verdict = not isinstance(found, Flight) or found.result is not None
-    counts = has_verdict and not isinstance(result, NotApplicable)
-    message, since = shown(result.message, probe.name, key), last
+    probe, verdict = lane.probe, entry_in(found)
+    if pause is not None and pause.entry is not verdict:
+        pause = None  # it has begun after this answer
+    # Another run may have ended since, so the facts are those of the entry that was found.
+    own = last if verdict is None or pause is not None else verdict
+    counts = verdict is not None and not isinstance(result, NotApplicable)
+    message = shown(result.message, probe.name, key)
     if pause is not None:
-        since = pause.entry
         end = f"{pause.event.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         message = f"{message} (paused until {end})".lstrip()
-    ok_at = None if last is None else last_ok_at(last)
+    ok_at = None if own is None else last_ok_at(own)
     return ProbeDetail(
         name=probe.name,
         scope=probe.scope,
         critical=probe.critical,
         status=result.status if counts else None,
         message=message,
-        state="paused" if pause else _state(lane, key, found, result, has_verdict, now),
-        since=None if since is None or not has_verdict else moment(since_at(since)),
-        checked_at=None if last is None else moment(checked_at(last)),
+        state="paused" if pause else _state(lane, key, found, verdict, now),
+        since=None if verdict is None else moment(since_at(verdict)),
+        checked_at=None if own is None else moment(checked_at(own)),
         last_ok_at=None if ok_at is None else moment(ok_at),
-        age_seconds=None if last is None else round(now - checked(last), 3),
-        duration_ms=None if last is None else round(duration_of(last) * 1_000, 3),
-        consecutive_failures=0 if last is None else failures_of(last),
+        age_seconds=None if own is None else round(now - checked(own), 3),
+        duration_ms=None if own is None else round(duration_of(own) * 1_000, 3),
+        consecutive_failures=0 if own is None else failures_of(own),
     )
 
 
 def _state(
-    lane: Lane,
-    key: str | None,
-    found: Entry | Flight,
-    result: ProbeResult,
-    has_verdict: bool,
-    now: float,
+    lane: Lane, key: str | None, found: Entry | Flight, verdict: Entry | None, now: float
 ) -> State:
     if lane.hangs(key):
         return "overdue"
-    if not has_verdict:
+    if verdict is None:
         return "running" if lane.is_asked(key) else "unknown"
-    if isinstance(result, NotApplicable):
+    if status_of(verdict) is None:
         return "not_applicable"
-    if isinstance(found, Flight) or now < fresh_until(found):
+    if isinstance(found, Flight) or now < fresh_until(verdict):
         return "fresh"
     return "stale"

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flask_connector_health.model import ProbeResult
-
+from .entry import Entry
 from .environment import Clock
 from .threads import Bell
 
@@ -24,9 +23,9 @@ class Flight:
     :param due: when the run becomes overdue: one timeout after its start.
     :param claimed: when a thread claimed it. After that, no other thread may settle it.
     :param deadline: until when requests wait for it. The first request that waits sets it.
-    :param result: the verdict after the run.
-    :param refusal: why there is no verdict, in place of a result.
-    :param has_landed: whether it has its result or its refusal.
+    :param entry: the entry that the run has made.
+    :param refusal: why there is none.
+    :param has_landed: whether it has its entry or its refusal.
     """
 
     key: str | None
@@ -36,7 +35,7 @@ class Flight:
     due: float = math.inf
     claimed: float | None = None
     deadline: float | None = None
-    result: ProbeResult | None = None
+    entry: Entry | None = None
     refusal: str | None = None
     has_landed: bool = False
     _bells: list[Bell] = field(default_factory=list)
@@ -59,6 +58,11 @@ class Flight:
         self._bells.append(bell)
         if not self.has_landed:  # it may have landed just before the bell was there
             bell.hear(seconds)
+
+
+def entry_in(found: Entry | Flight) -> Entry | None:
+    """Give the entry that was found, or that the flight has landed with, if it has one."""
+    return found.entry if isinstance(found, Flight) else found
 
 
 def wait_for(flights: Sequence[Flight], until: float, clock: Clock) -> None:

@@ -39,9 +39,9 @@ class Groups:
         """Tell whether the instance drains. This costs one ``stat`` if a file is configured."""
         return self.drains or (self._file is not None and os.path.exists(self._file))
 
-    def is_drained(self, group: str) -> bool:
-        """Tell whether a group is unavailable because the instance drains."""
-        return group != LIVE and self.is_draining()
+    def drained(self) -> set[str]:
+        """Give the groups that are unavailable because the instance drains."""
+        return {name for name in self.members if name != LIVE} if self.is_draining() else set()
 
     def check(self, organization_id: str | None, group: str) -> None:
         """Check a question about a group.

@@ -216,7 +216,7 @@ class Lane:
             outcome, at = overdue(self._runner.policy.timeout), flight.due
         took = at - t.cast(float, flight.started)
         try:
-            flight.result = self._keeper.settle(flight.key, outcome, at, took)
+            flight.entry = self._keeper.settle(flight.key, outcome, at, took)
         except BaseException as error:  # noqa: BLE001 - out of memory: no request may wait
             flight.refusal = f"the probe's result could not be kept: {type(error).__name__}"
         with self._lock:

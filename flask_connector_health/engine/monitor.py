@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 
@@ -12,8 +13,9 @@ from flask_connector_health.probes.spec import Probe
 from flask_connector_health.report import Report
 from flask_connector_health.settings import Settings
 
+from .current import Current
 from .details import Details
-from .environment import Environment, ProcessId, this_process
+from .environment import Environment
 from .events import Listener, Transition
 from .groups import Groups
 from .history import History
@@ -55,19 +57,16 @@ class Monitor:
         self._pauses = Pauses(self.probes, pattern, environment.clock)
         self._paused = self._pauses.held
         self._history = History(settings.max_organizations * len(self.probes))
-        self._make_process = partial(
+        make = partial(
             Process,
             settings=settings,
             probes=self.probes,
             groups=self.groups,
             environment=environment,
-            listeners=listeners,
             history=self._history,
             pauses=self._pauses,
         )
-        self._at_first = at_first
-        self._process: Process | None = None
-        self._processes: dict[ProcessId, Process] = {}
+        self._current = Current(make, listeners, at_first, self._pauses)
         # Imported now and not at the first async run: a child that is forked in the middle of
         # an import would wait for ever for the end of that import.
         from . import coroutines  # noqa: F401
@@ -83,7 +82,7 @@ class Monitor:
         """
         if group is not None:
             return self._group_status(organization_id, group)
-        process = self._process  # a child may find its parent's, whose fresh results hold
+        process = self._current.process  # or its parent's, whose fresh results hold
         if process is not None and not self._is_paused(organization_id):
             now = self._now()
             service = process.service.records.get(None)
@@ -119,7 +118,7 @@ class Monitor:
             self._groups.check(organization_id, group)
         process = self._current()
         report = process.report(process.asked(organization_id, group), within)
-        if group is not None and self._groups.is_drained(group):
+        if group is not None and group in self._groups.drained():
             return Report(Status.UNAVAILABLE, report.results)
         return report
 
@@ -137,7 +136,7 @@ class Monitor:
 
         This asks as :meth:`report` does.
         """
-        return self._current().details(organization_id)
+        return self._current().details(organization_id, self._groups.drained())
 
     def overview(
         self, *, status: StatusLike | None = None, probe: str | None = None, limit: int = 50
@@ -170,6 +169,13 @@ class Monitor:
         Runs that are on their way go on, and their results are kept.
         """
         self._current().forget()
+
+    def heard_by(self, *listeners: Listener) -> AbstractContextManager[None]:
+        """Ask anew for a while, without old results, and let these listeners alone hear of it.
+
+        This is for programs that end soon, such as commands, whose failures are no news.
+        """
+        return self._current.heard_by(*listeners)
 
     def pause(
         self,
@@ -229,7 +235,7 @@ class Monitor:
             return Status.OK
         if self._groups.is_draining():
             return Status.UNAVAILABLE
-        process = self._process
+        process = self._current.process
         if process is not None and not self._is_paused(None):
             record = process.service.records.get(None)
             if record is not None:
@@ -241,17 +247,3 @@ class Monitor:
 
     def _is_paused(self, organization_id: str | None) -> bool:
         return bool(self._paused) and self._pauses.concern(organization_id)
-
-    def _current(self) -> Process:
-        identity, process = this_process(), self._process
-        if process is None:
-            self._at_first()
-        if process is None or process.identity != identity:
-            # No lock: a child might inherit it locked, for ever. If several threads come here
-            # at once, all of them take the object that was registered first.
-            made = self._make_process(identity, process)
-            process = self._processes.setdefault(identity, made)
-            self._process, self._processes = process, {identity: process}
-        if self._paused:
-            process.announce(self._pauses.end_due())
-        return process

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import typing as t
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,13 +43,14 @@ class FailingOrganization:
     """An organization that is degraded or unavailable by its own probes.
 
     :param since: since when it has been as bad as it is (UTC).
-    :param checked_at: when a run of a probe last ended for it (UTC).
+    :param checked_at: when a run of a probe last ended for it (UTC), or ``None`` if none has,
+        since its probes are paused.
     """
 
     organization_id: str
     status: Status
     since: datetime
-    checked_at: datetime
+    checked_at: datetime | None
     probes: tuple[FailingProbe, ...]
 
 
@@ -80,32 +81,35 @@ def survey(scope: Scope, *, status: Status | None, probe: str | None, limit: int
     :param limit: how many to list at most.
     """
     lanes = [lane for lane in scope.lanes if probe in (None, lane.probe.name)]
-    records = scope.records.items()
+    records, paused = scope.records.items(), scope.paused()
+    others = {key for lane in scope.lanes for key in lane.asked()} | paused
+    if others:  # of which no verdict is kept
+        others -= {key for key, _ in records} | {None}
+        records += [(key, scope.records.nothing) for key in others]
     counts: Counter[int | None] = Counter()
     chosen = [
         each
-        for each in _failing(scope, records, counts)
+        for each in _failing(scope, records, paused, counts)
         if (status is None or -each[0] == status.severity)
         and (probe is None or _is_listed(each[3], lanes))
     ]
-    asked = {key for lane in scope.lanes for key in lane.asked()}
-    if asked:
-        asked -= {key for key, _ in records}
     return Overview(
-        known=len(records) + len(asked),
+        known=len(records),
         ok=counts[OK],
         degraded=counts[Status.DEGRADED.severity],
         unavailable=counts[Status.UNAVAILABLE.severity],
-        unknown=counts[None] + len(asked),
+        unknown=counts[None],
         failing=tuple(_described(each, lanes) for each in heapq.nsmallest(limit, chosen)),
     )
 
 
 def _failing(
-    scope: Scope, records: Iterable[tuple[str | None, Record]], counts: Counter[int | None]
+    scope: Scope,
+    records: Iterable[tuple[str | None, Record]],
+    paused: Set[str | None],
+    counts: Counter[int | None],
 ) -> Iterator[_Ranked]:
     """Count all organizations by severity, or under ``None``, and give those that fail."""
-    paused = scope.paused()
     for organization_id, kept in records:
         record = kept
         if paused and (None in paused or organization_id in paused):
@@ -138,10 +142,11 @@ def _described(ranked: _Ranked, lanes: Sequence[Lane]) -> FailingOrganization:
             message = shown(message_of(entry), name, organization_id)
             status = STATUSES[severity_of(entry)]
             probes.append(FailingProbe(name, status, message, moment(since_at(entry))))
+    checks = [moment(checked_at(entry)) for entry in entries_of(kept) if entry is not None]
     return FailingOrganization(
         organization_id,
         STATUSES[-severity],
         moment(since),
-        moment(max(checked_at(entry) for entry in entries_of(kept) if entry is not None)),
+        max(checks, default=None),
         tuple(probes),
     )

@@ -14,6 +14,7 @@ from flask_connector_health.probes.spec import Probe
 from .entry import Ended, Entry, entry_of
 from .environment import Clock
 from .events import Paused, Resumed
+from .outcome import shortened
 
 # A probe's scope and name, and the organization, or None for the service or every organization.
 _Key: t.TypeAlias = tuple[Scope, str, str | None]
@@ -59,6 +60,7 @@ class Pauses:
             is given for a probe of the service.
         """
         probes = self._named(name, organization_id)
+        result = ProbeResult(result.status, shortened(result.message))
         now, time_of_day = self._clock.now(), self._clock.time_of_day()
         left = _seconds_since_1970(until) - time_of_day
         if left <= 0:

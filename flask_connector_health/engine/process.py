@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing as t
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -17,7 +18,7 @@ from .details import Details, detail
 from .entry import Entry, result_of
 from .environment import Environment, ProcessId
 from .events import Announcer, Event, Listener, NoVerdict
-from .flight import Flight
+from .flight import Flight, entry_in
 from .history import History
 from .lane import Lane
 from .pauses import Pauses
@@ -57,11 +58,11 @@ class Process:
         self,
         identity: ProcessId,
         parent: Process | None,
+        listeners: Sequence[Listener],
         settings: Settings,
         probes: Sequence[Probe],
         groups: Mapping[str, Collection[str]],
         environment: Environment,
-        listeners: Sequence[Listener],
         history: History,
         pauses: Pauses,
     ) -> None:
@@ -154,19 +155,35 @@ class Process:
             ]
         )
 
-    def details(self, organization_id: str | None) -> Details:
-        """Describe the verdicts of one scope's probes, after asking as :meth:`report` does."""
+    def details(self, organization_id: str | None, drained: Collection[str]) -> Details:
+        """Describe the verdicts of one scope's probes, after asking as :meth:`report` does.
+
+        :param drained: the groups that are unavailable because the instance drains.
+        """
         asked = self.asked(organization_id)
         results = self._results(asked, self._settings.deadline)
         scope, key = asked[-1]
-        now = self._clock.now()
+        entries, now = scope.entries(key), self._clock.now()
         probes = [
             detail(lane, key, *results[lane], entry, self._pauses.of(lane.probe, key), now)
-            for lane, entry in scope.entries(key)
+            for lane, entry in entries
         ]
-        counted = [(lane.probe.critical, results[lane][1].status) for lane in results]
-        service = counted[: len(self.service.lanes)]
-        return Details(worst(counted), worst(service), tuple(probes))
+        counts = {
+            lane: (lane.probe.critical, result.status) for lane, (_, result) in results.items()
+        }
+        groups = {
+            name: Status.UNAVAILABLE
+            if name in drained
+            else worst(counts[lane] for lane in group.lanes)
+            for name, group in self._groups.items()
+        }
+        return Details(
+            worst(counts.values()),
+            worst(counts[lane] for lane in self.service.lanes),
+            tuple(probes),
+            groups,
+            draining=bool(drained),
+        )
 
     def _results(
         self, asked: Sequence[Asked], limit: float
@@ -180,12 +197,12 @@ class Process:
         return {lane: (each, self._result(lane, each, limit)) for lane, each in found.items()}
 
     def _result(self, lane: Lane, found: Entry | Flight, limit: float) -> ProbeResult:
-        if not isinstance(found, Flight):
-            return result_of(found)
-        if found.result is not None:
-            return found.result
-        reason = found.refusal or lane.obstacle(found)
-        self._warn(lane, found.key, reason or _TOO_SLOW.format(limit))
+        entry = entry_in(found)
+        if entry is not None:
+            return result_of(entry)
+        flight = t.cast(Flight, found)
+        reason = flight.refusal or lane.obstacle(flight)
+        self._warn(lane, flight.key, reason or _TOO_SLOW.format(limit))
         return UNKNOWN if reason is None else ProbeResult(Status.UNAVAILABLE, reason)
 
     def _warn(self, lane: Lane, key: str | None, reason: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import itemgetter
 
-from flask_connector_health.model import STATUSES, ProbeResult
+from flask_connector_health.model import STATUSES
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
 
@@ -76,6 +76,8 @@ class Records(Cache[str | None, Record]):
         self._all = range(len(critical))
         self._groups = groups
         self.blank: tuple[Entry | None, ...] = (None,) * len(critical)
+        #: What stands for a key of which nothing is kept.
+        self.nothing = self.compose(None, self.blank, 0.0)
 
     def replace(
         self, key: str | None, place: int, change: Callable[[Entry | None], Entry]
@@ -150,12 +152,12 @@ class Keeper:
         self._announcer = announcer
         self._history = history
 
-    def settle(self, key: str | None, outcome: Outcome, at: float, took: float) -> ProbeResult:
+    def settle(self, key: str | None, outcome: Outcome, at: float, took: float) -> Entry:
         """Turn a run's outcome into the key's verdict.
 
         :param at: when the run ended, or became overdue.
         :param took: for how many seconds it had run by then.
-        :return: the verdict.
+        :return: the entry, which has the verdict.
         """
         clock = self._environment.clock
         ended = Ended(at, clock.time_of_day() - (clock.now() - at), took)
@@ -181,7 +183,7 @@ class Keeper:
         turn = self._history.note(event, result.message)
         if turn is not None:
             self._announcer.announce(turn)
-        return result
+        return entry
 
     def discard(self, key: str | None, outcome: Outcome | str) -> None:
         """Drop an outcome that came after its flight was settled. Announce its exception."""

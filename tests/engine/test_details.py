@@ -8,9 +8,11 @@ import pytest
 
 from flask_connector_health import Monitor, NotApplicable, ProbeResult, Status
 from flask_connector_health.engine.details import Details, ProbeDetail
+from flask_connector_health.engine.events import Event
 from flask_connector_health.model import UNKNOWN
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import (
+    PATIENCE,
     Clock,
     Gated,
     Told,
@@ -19,6 +21,7 @@ from tests.clockwork import (
     eventually,
     hang,
     in_background,
+    lane_of,
     waited_for,
 )
 from tests.conftest import MakeMonitor
@@ -389,4 +392,41 @@ def test_without_probes_of_its_own_an_organizations_details_have_none(
 ) -> None:
     details = make_monitor(drive(Told(DEGRADED))).details("org_a")
 
-    assert details == Details(DEGRADED, DEGRADED, ())
+    assert details == Details(DEGRADED, DEGRADED, (), groups={}, draining=False)
+
+
+def test_a_row_speaks_of_one_run_though_another_ends_meanwhile(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is stale, and the run that refreshes it has ended before it is described."""
+    told = Told()
+    monitor = make_monitor(drive(told), TTL=5.0, MAX_STALE=15.0, GROUPS={"ready": ["drive"]})
+    monitor.status()
+    clock.advance(6.0)
+    told.answer = False
+    lane = lane_of(monitor)
+    monkeypatch.setattr(lane, "call", lambda flight: in_background(lane.work)())
+
+    details = monitor.details()
+
+    [row] = details.probes
+    assert told.runs == 2
+    assert (row.status, row.state, row.age_seconds) == (OK, "stale", 6.0)
+    assert (row.consecutive_failures, row.last_ok_at) == (0, row.since)
+    assert details.groups == {"ready": OK}
+
+
+def test_an_answer_keeps_its_times_though_it_is_evicted_meanwhile(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    def forget(event: Event) -> None:
+        monitor.forget()  # as the last run ends, before its answer is described
+
+    monitor = make_monitor(
+        drive(Told(False), scope="organization"), listeners=[forget], DEADLINE=PATIENCE
+    )
+
+    [row] = monitor.details("org_a").probes
+
+    assert (row.status, row.state, row.consecutive_failures) == (UNAVAILABLE, "fresh", 1)
+    assert row.since == row.checked_at is not None

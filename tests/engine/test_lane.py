@@ -7,6 +7,7 @@ import typing as t
 import pytest
 
 from flask_connector_health import ProbeResult, Status
+from flask_connector_health.engine.entry import message_of, status_of
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import (
     PATIENCE,
@@ -99,8 +100,8 @@ def test_an_answer_past_the_timeout_is_failed_even_if_nobody_looked(
     flight = begin(monitor)  # with nobody to look after it
 
     eventually(lambda: flight.has_landed)
-    assert flight.result is not None
-    assert flight.result.message.startswith("no answer within its timeout of 5 s")
+    assert flight.entry is not None
+    assert message_of(flight.entry).startswith("no answer within its timeout of 5 s")
 
 
 def test_a_late_answer_never_replaces_a_newer_one(
@@ -255,4 +256,4 @@ def test_a_thread_that_did_not_come_is_called_again_by_the_watch(
 
     monitor._current()._watch.attend()
 
-    eventually(lambda: flight.result == ProbeResult(Status.OK))
+    eventually(lambda: status_of(flight.entry) is Status.OK)

@@ -421,3 +421,20 @@ def test_an_organization_that_failed_as_badly_before_its_pause_fails_since_then(
 
     [each] = monitor.overview().failing
     assert each.since == began
+
+
+def test_an_organization_that_was_only_asked_about_in_its_pause_is_known(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    monitor = make_monitor(own(ByOrganization()))
+    until = datetime.fromtimestamp(clock.time_of_day() + 60.0, UTC)
+    monitor.pause("drive", "org_a", until=until, status="unavailable", reason="moving house")
+    assert monitor.status("org_a") is UNAVAILABLE
+
+    overview = monitor.overview()
+
+    assert counts(overview) == (1, 0, 0, 1, 0)
+    [found] = overview.failing
+    assert (found.organization_id, found.checked_at) == ("org_a", None)
+    assert found.probes[0].message == "moving house"
+    assert found.since == found.probes[0].since

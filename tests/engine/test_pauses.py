@@ -477,3 +477,13 @@ def test_a_run_on_its_way_is_not_forgotten(make_monitor: MakeMonitor, gated: Gat
     monitor.forget()
 
     assert begin(monitor) is flight
+
+
+def test_of_a_long_reason_the_beginning_is_kept(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    monitor = make_monitor(drive(Told()))
+
+    monitor.pause("drive", until=later(clock), reason="x" * 3_000)
+
+    assert result_of(monitor.report()).message == "x" * 1_000

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
 import pytest
 
-from flask_connector_health.engine.process import Process
 from flask_connector_health.probes.spec import Probe
 from tests.clockwork import Told, drive
 from tests.conftest import MakeMonitor
@@ -27,19 +25,3 @@ def test_another_process_begins_anew_with_the_results_of_its_parent(
     assert monitor.report("org_a").available
     assert monitor._current() is not parent
     assert (service.runs, own.runs) == (1, 1)
-
-
-def test_who_makes_a_process_too_late_takes_the_one_that_was_made(
-    make_monitor: MakeMonitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monitor = make_monitor(drive(Told()))
-    make, first = monitor._make_process, []
-
-    def make_late(*arguments: t.Any) -> Process:
-        monkeypatch.setattr(monitor, "_make_process", make)
-        first.append(monitor._current())
-        return make(*arguments)
-
-    monkeypatch.setattr(monitor, "_make_process", make_late)
-
-    assert [monitor._current(), monitor._current()] == first * 2

@@ -11,7 +11,7 @@ import pytest
 
 from flask_connector_health import ProbeResult, Status
 from flask_connector_health.engine import threads as threads_module
-from flask_connector_health.engine.entry import Ended, entry_of
+from flask_connector_health.engine.entry import Ended, entry_of, status_of
 from flask_connector_health.engine.flight import Flight
 from flask_connector_health.engine.threads import Bell, Threads
 from flask_connector_health.probes.spec import Probe
@@ -257,5 +257,5 @@ def test_a_thread_that_was_refused_is_asked_for_without_another_request(
     clock.advance(5.0)
 
     eventually(lambda: flight.has_landed)
-    assert flight.result is not None
-    assert flight.result.status is Status.OK
+    assert flight.entry is not None
+    assert status_of(flight.entry) is Status.OK

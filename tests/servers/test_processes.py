@@ -257,7 +257,7 @@ def test_two_threads_that_come_first_at_once_share_one_process(method: str) -> N
         def ask():
             start.wait()
             monitor.{method}("org_a")
-            processes.add(monitor._process)
+            processes.add(monitor._current.process)
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:

@@ -151,6 +151,7 @@ SECONDS = "must be a number of seconds (int or float), from 0 to 86400"
         ("GROUPS", "ready", "must be a dict, not str"),
         ("DRAIN_FILE", 7, "must be the path of a file (str or Path), not int"),
         ("DRAIN_FILE", b"drain", "must be the path of a file (str or Path), not bytes"),
+        ("DRAIN_FILE", "a\0b", "must be the path of a file (str or Path), without null char"),
         ("DRAIN_FILE", "", "must be the path of a file (str or Path), not an empty str"),
     ],
 )
