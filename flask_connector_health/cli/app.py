@@ -15,8 +15,6 @@ from flask.cli import NoAppException, ScriptInfo
 
 from flask_connector_health import checks
 from flask_connector_health.blueprint import monitors_of
-from flask_connector_health.engine.environment import Environment
-from flask_connector_health.engine.events import Listener
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.model import Status
@@ -82,15 +80,6 @@ def load(name: str | None) -> tuple[Flask, Monitor]:
     if chosen not in monitors:
         raise click.UsageError(f"none is registered as {chosen!r}; registered are: {known}")
     return app, monitors[chosen]
-
-
-def unheard(app: Flask, monitor: Monitor, *listeners: Listener) -> Monitor:
-    """Make a monitor of the same probes, of which the app's log and signals hear nothing.
-
-    A command that runs every few seconds finds each failure for the first time, every time.
-    """
-    environment = Environment(app.app_context)
-    return Monitor(monitor.settings, monitor.probes, environment, listeners)
 
 
 def check_organization(monitor: Monitor, organization_id: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -17,10 +18,13 @@ from flask_connector_health.probes.policy import Policy
 from flask_connector_health.report import Report, ReportedResult
 
 from . import nagios
-from .app import Seconds, check_organization, in_colour, load, options, print_json, unheard
+from .app import Seconds, check_organization, in_colour, load, options, print_json
 
 # Seconds on top of the longest timeout, in which its failure is noted.
 SPARE = 1.0
+
+# What other programs get in place of the text of an exception, which no log has.
+ELSEWHERE = "it raised an exception, which check shows without --json and --nagios"
 
 # Seconds between two tries.
 PAUSE = 1.0
@@ -40,8 +44,19 @@ class Raised:
 
     def words(self, result: ReportedResult) -> str:
         """Say why a probe has its status: by what it raised, or else by its message."""
-        text = self._texts.get((result.name, result.scope))
+        text = self._text(result)
         return f"it raised {text}" if text else result.message
+
+    def kept_from(self, report: Report) -> Report:
+        """Say in a report for other programs where people see what was raised."""
+        results = [
+            dataclasses.replace(result, message=ELSEWHERE) if self._text(result) else result
+            for result in report.results
+        ]
+        return dataclasses.replace(report, results=tuple(results))
+
+    def _text(self, result: ReportedResult) -> str | None:
+        return self._texts.get((result.name, result.scope))
 
 
 class CheckCommand(click.Command):
@@ -76,7 +91,7 @@ class CheckCommand(click.Command):
     "--wait",
     type=Seconds(),
     default=0.0,
-    help="Ask again until the exit code would be 0, at most for so long.",
+    help="Ask again until the exit code would be 0, and begin no try after so long.",
 )
 @click.option(
     "--fail-on",
@@ -108,29 +123,31 @@ def check(
     of the probes and not for the deadline of requests, since it always starts without results.
 
     It does not ask the running worker. For that, ask the route of the details:
-    /v1/knowledge/connectors/health/details. The app's log and signals hear nothing of it. What
-    a probe raises is in the lines for people alone, and not in JSON or in the line for Nagios.
+    /v1/knowledge/connectors/health/details.
+
+    The app's log and signals hear nothing of this command. What a probe raises is in the lines
+    for people alone, and not in JSON or in the line for Nagios.
     """
     if as_plugin and as_json:
         raise click.UsageError("--nagios and --json exclude each other")
-    raised = Raised()
-    monitor = unheard(*load(name), raised.hear)
+    _, monitor = load(name)
     check_organization(monitor, organization)
-    ask = _question(monitor, organization, group)
     worst_allowed = Status.OK if as_plugin or fail_on == Status.DEGRADED else Status.DEGRADED
-    began = monotonic()
-    report = ask()
-    while report.status > worst_allowed and (left := began + wait - monotonic()) > 0:
-        sleep(min(PAUSE, left))
-        monitor.forget()
+    raised, began = Raised(), monotonic()
+    with monitor.heard_by(raised.hear):
+        ask = _question(monitor, organization, group)
         report = ask()
+        while report.status > worst_allowed and (left := began + wait - monotonic()) > 0:
+            sleep(min(PAUSE, left))
+            monitor.forget()
+            report = ask()
     draining = group not in (None, LIVE) and monitor.is_draining()
     if as_plugin:
-        nagios.exit_with(report, monotonic() - began, draining=draining)
+        nagios.exit_with(raised.kept_from(report), monotonic() - began, draining=draining)
     elif as_json:
-        print_json(report.to_dict() | {"draining": draining})
+        print_json(raised.kept_from(report).to_dict() | {"draining": draining})
     else:
-        subject = organization or (f"group {group}" if group else "the service")
+        subject = printable(organization or (f"group {group}" if group else "the service"))
         _show(report, subject + (" (the instance drains)" if draining else ""), raised)
     click.get_current_context().exit(int(report.status > worst_allowed))
 

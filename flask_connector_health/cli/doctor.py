@@ -14,9 +14,10 @@ from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
 from flask_connector_health.probes.policy import Policy
 
-from .app import Seconds, check_organization, load, options, print_json, unheard
+from .app import Seconds, check_organization, load, options, print_json
 from .check import SPARE
-from .findings import Scene, examine
+from .findings import examine
+from .scene import Scene
 
 
 @click.command()
@@ -32,7 +33,7 @@ from .findings import Scene, examine
 @click.option(
     "--every",
     type=Seconds(),
-    help="The pause between two requests.",
+    help="The pause between two requests about the same organization, or about the service.",
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), help="How many processes the server has."
@@ -46,7 +47,7 @@ def doctor(
     as_json: bool,
     name: str | None,
 ) -> None:
-    """Say what in the configuration does not fit reality, and what to do about it.
+    """Compare the configuration with reality, and say what to change.
 
     It runs the probes of the service, and measures that. Exits with 1 if it finds something,
     and with 2 if it cannot look.
@@ -57,12 +58,12 @@ def doctor(
         )
     app, monitor = load(name)
     check_organization(monitor, organization)
-    findings = examine(
-        Scene(
+    with monitor.heard_by():
+        scene = Scene(
             settings=monitor.settings,
             probes=monitor.probes,
             groups=monitor.groups,
-            details=_measured(unheard(app, monitor), organization),
+            details=_measured(monitor, organization),
             code=None if monitor.settings.fast_path else _code(app, monitor),
             details_open=_lets_strangers_in(app, monitor, organization),
             every=every,
@@ -70,7 +71,7 @@ def doctor(
             workers=workers,
             environment=os.environ,
         )
-    )
+    findings = examine(scene)
     if as_json:
         print_json([finding._asdict() for finding in findings])
     elif not findings:

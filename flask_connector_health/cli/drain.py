@@ -15,11 +15,11 @@ from .app import Seconds, Unusable, load, options, print_json
     "--wait",
     type=Seconds(),
     default=0.0,
-    help="Return so long after the file is there, when balancers have noticed.",
+    help="Return so long after the file is there, to give balancers the time to notice.",
 )
 @options
 def drain(wait: float, as_json: bool, name: str | None) -> None:
-    """Ask that the server of this app be sent no more requests, with all of its workers.
+    """Take the server of this app out of use, with all of its workers, before it ends.
 
     Makes the file CONNECTOR_HEALTH_DRAIN_FILE. While it exists, each group but "live" is
     unavailable.
@@ -40,7 +40,7 @@ def drain(wait: float, as_json: bool, name: str | None) -> None:
 @click.command()
 @options
 def undrain(as_json: bool, name: str | None) -> None:
-    """Take "drain" back: remove the file CONNECTOR_HEALTH_DRAIN_FILE."""
+    """Put a drained server back into use: remove the file CONNECTOR_HEALTH_DRAIN_FILE."""
     file = _file(name)
     was_there = file.exists()
     try:

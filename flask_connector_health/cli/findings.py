@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-import typing as t
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
-from flask_connector_health.engine.details import ProbeDetail
 from flask_connector_health.model import Status
 from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.probes.policy import Policy
-from flask_connector_health.probes.spec import AVAILABILITY, Probe
-from flask_connector_health.settings import Settings
+from flask_connector_health.probes.spec import AVAILABILITY
+
+from .scene import Finding, Scene
 
 # How long balancers and kubelets wait by default, in seconds.
 PROBER = 1.0
@@ -29,53 +27,6 @@ THIRD_PARTY = "third-party"
 FAR = 0.1
 
 _WORKERS = re.compile(r"(?:^|\s)(?:-w|--workers)[\s=]*(\d+)")
-
-
-class Finding(t.NamedTuple):
-    """Something that does not fit.
-
-    :param name: the same in every version.
-    :param text: what does not fit, with its numbers.
-    """
-
-    name: str
-    text: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What is examined.
-
-    :param details: of each probe that has run here, with how long that took.
-    :param code: what the public route answers to a prober that asks by an IP address, or
-        ``None`` if it cannot be asked so.
-    :param details_open: whether somebody whom nobody knows may see the details.
-    :param every: how many seconds lie between two requests, or ``None`` if nobody says.
-    :param organizations: how many are asked about, or ``None``.
-    :param workers: how many processes the server has, or ``None``.
-    """
-
-    settings: Settings
-    probes: tuple[Probe, ...]
-    groups: Mapping[str, tuple[str, ...]]
-    details: tuple[ProbeDetail, ...]
-    code: int | None = None
-    details_open: bool = False
-    every: float | None = None
-    organizations: int | None = None
-    workers: int | None = None
-    environment: Mapping[str, str]
-
-    def runs(self) -> Iterator[tuple[Probe, Policy, float]]:
-        """Give each probe that works, with its policy and how many seconds the run took."""
-        for detail in self.details:
-            if detail.status is Status.UNAVAILABLE and detail.state != "overdue":
-                continue  # how long a failure takes says nothing
-            for probe in self.probes:
-                if (probe.name, probe.scope) == (detail.name, detail.scope):
-                    policy = Policy.of(probe, self.settings)
-                    yield probe, policy, (detail.duration_ms or 0.0) / 1_000
 
 
 def deadline(scene: Scene) -> Iterator[Finding]:
@@ -124,17 +75,32 @@ def failures(scene: Scene) -> Iterator[Finding]:
 
 def polling(scene: Scene) -> Iterator[Finding]:
     """Compare how long results last with the pause between two requests."""
-    for probe in scene.probes if scene.every is not None else ():
-        policy = Policy.of(probe, scene.settings)
-        lasts = policy.usable_until(policy.ttl)
-        if policy.ttl and scene.every is not None and scene.every > lasts:
-            yield Finding(
-                "polled-too-rarely",
-                f"the results of probe {probe.name!r} last {lasts:g} s (ttl and max_stale), and"
-                f" it is asked every {scene.every:g} s, so that each request waits for a run",
-                f"raise its max_stale above {max(scene.every - policy.ttl, 0):g}, or ask more"
-                " often",
-            )
+    if scene.every is None:
+        return
+    policies = [(probe.name, Policy.of(probe, scene.settings)) for probe in scene.probes]
+    lasting = {name: policy.usable_until(policy.ttl) for name, policy in policies if policy.ttl}
+    short = [name for name, seconds in lasting.items() if seconds < scene.every]
+    if short:
+        yield Finding(
+            "polled-too-rarely",
+            f"the results of {', '.join(map(repr, short))} last {min(lasting.values()):g} s"
+            f" (ttl and max_stale), and somebody asks every {scene.every:g} s, so that each"
+            " request waits for a run",
+            f"raise max_stale until both together are above {scene.every:g}, or ask more often",
+        )
+
+
+def cache(scene: Scene) -> Iterator[Finding]:
+    """Compare how many organizations are asked about with how many are kept."""
+    bound = scene.settings.max_organizations
+    if scene.organizations is not None and scene.organizations > bound:
+        yield Finding(
+            "too-many-organizations",
+            f"{scene.organizations} organizations are asked about, and"
+            f" CONNECTOR_HEALTH_MAX_ORGANIZATIONS keeps the results of {bound}: the others wait"
+            " for a run each time",
+            "raise it, at about 600 bytes for each organization and probe",
+        )
 
 
 def slots(scene: Scene) -> Iterator[Finding]:
@@ -239,7 +205,13 @@ def drain_file(scene: Scene) -> Iterator[Finding]:
     if file is None:
         return
     folder = os.path.dirname(file)
-    if os.path.exists(file):
+    if os.path.isdir(file):
+        yield Finding(
+            "drain-file-is-a-folder",
+            f"CONNECTOR_HEALTH_DRAIN_FILE is the folder {file}, which is always there",
+            "name a file in it",
+        )
+    elif os.path.exists(file):
         yield Finding(
             "draining",
             f"{file} is there, so that each group but 'live' is unavailable",
@@ -264,6 +236,7 @@ EXAMINE: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     durations,
     failures,
     polling,
+    cache,
     slots,
     public_route,
     open_details,

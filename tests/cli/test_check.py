@@ -275,3 +275,11 @@ def test_neither_the_log_nor_signals_hear_of_a_check(
         eventually(lambda: not engine_threads())
 
     assert (heard, caplog.records) == ([], [])
+
+
+def test_no_id_moves_the_cursor_of_a_terminal(run: Run, make_app: MakeApp) -> None:
+    app = make_app(ORGANIZATION_ID_PATTERN="(?s).*")
+
+    result = run(app, "check", "--organization", "a\n\x1b[2J")
+
+    assert result.output.splitlines()[0] == r"ok: a\n\x1b[2J"

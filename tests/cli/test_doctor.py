@@ -13,7 +13,8 @@ from flask import Flask, current_app, redirect, request
 from werkzeug.exceptions import Unauthorized
 
 import example_app
-from flask_connector_health import ConnectorHealth, allow_any_organization
+from flask_connector_health import ConnectorHealth, allow_any_organization, verdict_turned
+from tests.clockwork import Told, engine_threads, eventually
 from tests.conftest import CONFIG, ROOT, MakeApp
 
 from .conftest import Run
@@ -81,13 +82,19 @@ def test_it_finds_nothing_in_the_readmes_first_app(run: Run) -> None:
         (SOON | {"GROUPS": {"ready": ["availability"]}}, [], "shared-failure-in-group"),
         (SOON | READY | {"DRAIN_FILE": "nowhere/drain"}, [], "drain-folder-missing"),
         (SOON | READY | {"DRAIN_FILE": __file__}, [], "draining"),
+        (SOON | READY | {"DRAIN_FILE": "/"}, [], "drain-file-is-a-folder"),
+        (
+            SOON | {"MAX_ORGANIZATIONS": 10},
+            ["--organization", "org_a", "--organizations", "11"],
+            "too-many-organizations",
+        ),
         (SOON | {"AVAILABILITY": lambda: False}, [], "probe-fails"),
     ],
 )
 def test_it_finds_what_does_not_fit(
     run: Run, make_app: MakeApp, changes: dict[str, t.Any], arguments: list[str], found: str
 ) -> None:
-    assert set(names(run, make_app(**changes), *arguments)) == {found}
+    assert names(run, make_app(**changes), *arguments) == [found]
 
 
 @pytest.mark.parametrize(
@@ -292,3 +299,21 @@ def test_a_number_of_organizations_needs_one_to_measure(run: Run, make_app: Make
 
     assert result.exit_code == 2
     assert "--organizations needs --organization, whose probes are measured" in result.output
+
+
+def test_neither_the_log_nor_signals_hear_of_doctor(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+
+    def receive(sender: object, event: object) -> None:
+        heard.append(event)
+
+    health.add_probe(Told(OSError("refused")), name="drive")
+    app = make_app(**SOON)
+
+    with verdict_turned.connected_to(receive, app):
+        assert names(run, app) == ["probe-fails"]
+        eventually(lambda: not engine_threads())
+
+    assert (heard, caplog.records) == ([], [])
