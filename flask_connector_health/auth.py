@@ -1,59 +1,17 @@
-"""Authentication and authorization: flask-httpauth behind a typed guard."""
+"""Authentication and authorization: who calls, and who may see what."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import typing as t
 from collections.abc import Callable
 
-from flask import Flask, Response, make_response, request
-from flask_httpauth import HTTPAuth, HTTPTokenAuth, MultiAuth
-from werkzeug.datastructures import Authorization
-from werkzeug.exceptions import Forbidden, NotFound, Unauthorized
+from flask import Flask, request
+from werkzeug.exceptions import Forbidden, NotFound
 
 from .errors import ConfigurationError
+from .gates import CHALLENGE, HostsGate, Refused, TokenGate, checked, decided
 from .settings import PREFIX, Settings
-
-CHALLENGE = 'Bearer realm="Authentication Required"'
-
-# Printable ASCII without blanks, no longer than the longest header line that gunicorn passes.
-# No host gives out any other credential. Some would make a verifier raise, as a str outside
-# ASCII does in hmac.compare_digest.
-_CREDENTIAL = re.compile("[\x21-\x7e]{1,8190}")
-
-# The types of nearly all answers. None of them is an awaitable.
-_PLAIN = frozenset({bool, str, int, dict, type(None)})
-
-
-def _error_code(auth: t.Any) -> object:
-    """Give the code of the function that answers an object's 401, under its decorator."""
-    handler = getattr(auth.auth_error_callback, "__wrapped__", None)
-    return getattr(handler, "__code__", None)
-
-
-# What flask-httpauth answers if the host has set no error handler.
-_DEFAULT_ERROR = _error_code(HTTPAuth())
-
-
-class _Granted(t.NamedTuple):
-    principal: object
-
-
-class Refused(Unauthorized):
-    """A caller without a valid credential.
-
-    :param challenges: one for each ``WWW-Authenticate`` header (RFC 9110, 11.6.1).
-    :param response: the host's own answer, which takes the place of the envelope.
-    """
-
-    def __init__(self, *challenges: str, response: Response | None = None) -> None:
-        super().__init__(response=response)
-        self.challenges = [("WWW-Authenticate", challenge) for challenge in challenges]
-
-    def get_headers(self, *args: t.Any, **kwargs: t.Any) -> list[tuple[str, str]]:
-        """Add the challenges to the usual headers."""
-        return [*super().get_headers(*args, **kwargs), *self.challenges]
 
 
 class Guard:
@@ -69,13 +27,13 @@ class Guard:
         self._foreign = {403: Forbidden, 404: NotFound}[settings.foreign_organization]
         self._own = self._bearer = self._api_key = None
         if settings.auth is not None:
-            self._own = _HostsGate(_checked(settings.auth))
+            self._own = HostsGate(checked(settings.auth))
         if settings.verify_token is not None:
             verifier = _sync(app, "VERIFY_TOKEN", settings.verify_token)
-            self._bearer = _TokenGate(verifier, "Authorization")
+            self._bearer = TokenGate(verifier, "Authorization")
         if settings.verify_api_key is not None:
             verifier = _sync(app, "VERIFY_API_KEY", settings.verify_api_key)
-            self._api_key = _TokenGate(verifier, "X-API-Key")
+            self._api_key = TokenGate(verifier, "X-API-Key")
 
     def authenticate(self) -> object:
         """Return the caller's principal, which is ``True`` if the verifier returned that.
@@ -93,7 +51,7 @@ class Guard:
         :raises werkzeug.exceptions.HTTPException: 403 or 404, by the setting, if it may not.
         """
         granted = self._authorizer(principal, organization_id)
-        if not _decided(granted, "AUTHORIZE"):
+        if not decided(granted, "AUTHORIZE"):
             raise self._foreign
 
     def authorize_details(self, principal: object, organization_id: str | None) -> None:
@@ -103,10 +61,10 @@ class Guard:
             403 or 404, by the setting, if it may not see those of the organization.
         """
         granted = self._details(principal, organization_id)
-        if not _decided(granted, "AUTHORIZE_DETAILS"):
+        if not decided(granted, "AUTHORIZE_DETAILS"):
             raise Forbidden if organization_id is None else self._foreign
 
-    def _gate(self) -> _HostsGate | _TokenGate | None:
+    def _gate(self) -> HostsGate | TokenGate | None:
         # An Authorization header decides if there is one. With flask-httpauth's own MultiAuth,
         # a "bearer" in lower case would leave the decision to the API key.
         if self._own is not None:
@@ -114,63 +72,6 @@ class Guard:
         if self._api_key is None:
             return self._bearer
         return self._bearer if "HTTP_AUTHORIZATION" in request.environ else self._api_key
-
-
-class _HostsGate:
-    """Authenticates by the host's own flask-httpauth object, of any scheme."""
-
-    def __init__(self, auth: t.Any) -> None:
-        self._auth = auth
-        self._answer = auth.login_required(self._granted)
-        self._parts = [auth]
-        if isinstance(auth, MultiAuth):
-            self._parts = [auth.main_auth, *auth.additional_auths]
-
-    def pass_through(self) -> object:
-        part = self._deciding()
-        # No scheme has a credential outside ASCII (RFC 9110, 11.4), and parsers raise on it.
-        if not request.headers.get(part.header or "Authorization", "").isascii():
-            raise _refused(part, _error_of(part))
-        answer = self._answer()
-        if not isinstance(answer, _Granted):
-            raise _refused(part, answer)
-        principal = _decided(answer.principal, "AUTH")
-        if principal is None:  # the verifier returned True
-            return True
-        if not principal:  # flask-httpauth lets "", [] and {} in
-            raise _refused(part, _error_of(part))
-        return principal
-
-    def _granted(self) -> _Granted:
-        user = self._auth.current_user
-        return _Granted(user() if inspect.ismethod(user) else user)  # APIFlask has a property
-
-    def _deciding(self) -> t.Any:
-        """Find the part of a MultiAuth that decides about this request."""
-        compatible = (p for p in self._parts if p.is_compatible_auth(request.headers))
-        return next(compatible, self._parts[0])
-
-
-def _error_of(part: t.Any) -> t.Any:
-    """Ask a flask-httpauth object for its 401, as it asks itself."""
-    try:
-        return part.auth_error_callback(401)
-    except TypeError:  # the host's handler takes no argument
-        return part.auth_error_callback()
-
-
-def _refused(part: t.Any, answer: t.Any) -> Refused:
-    """Refuse with the answer of the host's ``@auth.error_handler``, if it has set one.
-
-    It is looked for at each request, since the decorator may run after the registration.
-    """
-    response = make_response(answer)
-    if _error_code(part) is _DEFAULT_ERROR:
-        return Refused(*response.headers.getlist("WWW-Authenticate"))
-    if response.status_code < 300:  # a refusal must never read as a success
-        response.status_code = 401
-    response.headers.setdefault("Cache-Control", "no-store")
-    return Refused(response=response)
 
 
 def allow_any_organization(principal: object, organization_id: str) -> bool:
@@ -183,52 +84,6 @@ def _nobody(principal: object, organization_id: str | None) -> bool:
     return False
 
 
-class _TokenGate(HTTPTokenAuth):  # type: ignore[misc]
-    """Asks a verifier about the credential in a single header.
-
-    It avoids flask-httpauth's own decorator, which parses every scheme, looks the request up
-    several times, and stores a user that nobody reads: a quarter of the whole request.
-    """
-
-    def __init__(self, verifier: Callable[[str], object], header: str) -> None:
-        super().__init__(scheme="Bearer", header=header)
-        self._verifier = verifier
-        self._variable = f"HTTP_{header.upper().replace('-', '_')}"
-        self.verify_token(self._verify)
-
-    def pass_through(self) -> object:
-        principal = self.authenticate(self.get_auth(), None)
-        if not principal:
-            raise Refused(self.authenticate_header())
-        return principal
-
-    def get_auth(self) -> Authorization | None:
-        value = request.environ.get(self._variable)
-        if value is not None and self._variable == "HTTP_AUTHORIZATION":
-            scheme, _, value = value.partition(" ")
-            if scheme.lower() != "bearer":
-                return None
-            value = value.strip(" \t")
-        return None if value is None else Authorization("bearer", token=value)
-
-    def ensure_sync(self, call: t.Any) -> t.Any:
-        return call
-
-    def _verify(self, credential: str) -> object:
-        if not _CREDENTIAL.fullmatch(credential):
-            return None
-        return _decided(self._verifier(credential), "VERIFY_TOKEN or VERIFY_API_KEY")
-
-
-def _checked(auth: object) -> object:
-    if isinstance(auth, HTTPAuth | MultiAuth):
-        return auth
-    raise ConfigurationError(
-        f"{PREFIX}AUTH must be a flask-httpauth object (HTTPBasicAuth, HTTPTokenAuth,"
-        f" MultiAuth, ...) or the import string of one, not {type(auth).__name__}"
-    )
-
-
 def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.Any]:
     if inspect.iscoroutinefunction(call.__call__):  # type: ignore[operator]
         call = call.__call__  # type: ignore[operator]
@@ -239,19 +94,3 @@ def _sync(app: Flask, key: str, call: Callable[..., t.Any]) -> Callable[..., t.A
             f"{PREFIX}{key} is an async {type(call).__name__}, which Flask runs only after"
             " pip install 'flask[async]'; install that, or make it a plain function"
         ) from error
-
-
-def _decided(answer: object, key: str) -> object:
-    """Raise for an awaitable or a generator, which is truthy and would let everybody in."""
-    if type(answer) in _PLAIN:
-        return answer
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise TypeError(
-            f"{PREFIX}{key} returned an awaitable: write it as an 'async def' function,"
-            " or return the answer itself"
-        )
-    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
-        raise TypeError(f"{PREFIX}{key} returned a generator: write 'return', not 'yield'")
-    return answer

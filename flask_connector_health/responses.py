@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, UnprocessableEntity
 
-from .auth import CHALLENGE
+from .gates import CHALLENGE
 from .model import Status
 from .report import Report
 from .schemas import ErrorSchema, HealthSchema
