@@ -11,7 +11,7 @@ from flask import Flask
 from flask.cli import NoAppException
 
 from flask_connector_health import ConnectorHealth
-from tests.conftest import ROOT, MakeApp
+from tests.conftest import CONFIG, ROOT, MakeApp
 
 from .conftest import Run
 
@@ -129,11 +129,7 @@ def test_of_several_registrations_one_is_named(
 def test_the_only_registration_needs_no_name(run: Run) -> None:
     health = ConnectorHealth(name="own")
     app = Flask("host")
-    app.config.from_mapping(
-        CONNECTOR_HEALTH_AVAILABILITY=lambda: True,
-        CONNECTOR_HEALTH_VERIFY_TOKEN=lambda token: None,
-        CONNECTOR_HEALTH_AUTHORIZE=lambda principal, organization_id: False,
-    )
+    app.config.from_mapping(CONFIG)
     app.register_blueprint(health)
 
     assert run(app, "check").exit_code == 0

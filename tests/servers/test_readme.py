@@ -291,6 +291,7 @@ def test_without_redis_each_process_limits_by_itself(
     assert time.monotonic() - began < 2.0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("gone", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "silent"])
 def test_redis_limits_again_once_it_is_back(
     limited: Flask, redis: Redis, gone: signal.Signals

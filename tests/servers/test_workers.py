@@ -35,8 +35,8 @@ COMMANDS = {
     ),
 }
 
-# One of each pair does for every day. Other tests start waitress.
-SELDOM = ("sync-preload", "gthread", "gevent-preload", "waitress")
+# Two kinds do for every day. Other tests fork beside threads, and start waitress.
+SELDOM = ("sync-preload", "gthread", "gthread-preload", "gevent-preload", "waitress")
 EACH = [
     pytest.param(kind, marks=[pytest.mark.soak] if kind in SELDOM else []) for kind in COMMANDS
 ]

@@ -179,6 +179,26 @@ class Calls:
         return call
 
 
+def make_stepwise(
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    calls: Calls,
+    principal: object,
+    granted: bool,
+    **others: object,
+) -> Flask:
+    """Make an app that notes who is asked: verifier, authorizer, callback and probe."""
+    health.add_probe(
+        lambda organization_id: calls.step("probe", True)(), name="drive", scope="organization"
+    )
+    return make_app(
+        VERIFY_TOKEN=calls.step("verify", principal),
+        AUTHORIZE=calls.step("authorize", granted),
+        AVAILABILITY=lambda: calls.step("availability", True)(),
+        **others,
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "principal", "granted", "made"),
     [
@@ -198,14 +218,7 @@ def test_each_step_happens_only_after_the_one_before(
     made: list[str],
 ) -> None:
     calls = Calls()
-    health.add_probe(
-        lambda organization_id: calls.step("probe", True)(), name="drive", scope="organization"
-    )
-    app = make_app(
-        VERIFY_TOKEN=calls.step("verify", principal),
-        AUTHORIZE=calls.step("authorize", granted),
-        AVAILABILITY=lambda: calls.step("availability", True)(),
-    )
+    app = make_stepwise(make_app, health, calls, principal, granted)
 
     ask(app, BEARER, path)
 
@@ -603,15 +616,8 @@ def test_each_step_of_details_happens_only_after_the_one_before(
 ) -> None:
     """AUTHORIZE_DETAILS decides alone, and AUTHORIZE is not asked."""
     calls = Calls()
-    health.add_probe(
-        lambda organization_id: calls.step("probe", True)(), name="drive", scope="organization"
-    )
-    app = make_app(
-        VERIFY_TOKEN=calls.step("verify", principal),
-        AUTHORIZE=calls.step("authorize", False),
-        AUTHORIZE_DETAILS=calls.step("details", granted),
-        AVAILABILITY=lambda: calls.step("availability", True)(),
-    )
+    details = calls.step("details", granted)
+    app = make_stepwise(make_app, health, calls, principal, False, AUTHORIZE_DETAILS=details)
 
     ask(app, BEARER, path)
 
