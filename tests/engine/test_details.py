@@ -430,3 +430,20 @@ def test_an_answer_keeps_its_times_though_it_is_evicted_meanwhile(
 
     assert (row.status, row.state, row.consecutive_failures) == (UNAVAILABLE, "fresh", 1)
     assert row.since == row.checked_at is not None
+
+
+def test_a_pause_that_begins_after_the_answer_says_nothing_of_it(
+    make_monitor: MakeMonitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is stale, and the pause begins before it is described."""
+    monitor = make_monitor(drive(Told()), TTL=5.0, MAX_STALE=15.0)
+    monitor.status()
+    clock.advance(6.0)
+    until = moment(clock, 60.0)
+    monkeypatch.setattr(
+        lane_of(monitor), "call", lambda flight: monitor.pause("drive", until=until)
+    )
+
+    row = only(monitor.details())
+
+    assert (row.status, row.state, row.message) == (OK, "stale", "")
