@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 from flask.cli import NoAppException
 
-from flask_connector_health import ConnectorHealth
+from flask_connector_health import ConnectorHealth, verdict_turned
+from tests.clockwork import Told, engine_threads, eventually
 from tests.conftest import CONFIG, ROOT, MakeApp
 
 from .conftest import Run
@@ -133,3 +134,28 @@ def test_the_only_registration_needs_no_name(run: Run) -> None:
     app.register_blueprint(health)
 
     assert run(app, "check").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_neither_the_log_nor_signals_hear_of_a_command(
+    run: Run,
+    make_app: MakeApp,
+    health: ConnectorHealth,
+    caplog: pytest.LogCaptureFixture,
+    command: str,
+) -> None:
+    heard: list[object] = []
+
+    def receive(sender: object, event: object) -> None:
+        heard.append(event)
+
+    health.add_probe(Told(OSError("refused")), name="drive")
+    app = make_app()
+
+    with verdict_turned.connected_to(receive, app):
+        result = run(app, command)
+        eventually(lambda: not engine_threads())
+
+    assert result.exit_code == 1
+    assert "drive" in result.output
+    assert (heard, caplog.records) == ([], [])

@@ -15,10 +15,9 @@ from flask_connector_health import (
     NotApplicable,
     ProbeDegraded,
     Status,
-    verdict_turned,
 )
 from flask_connector_health.cli import commands
-from tests.clockwork import Told, engine_threads, eventually
+from tests.clockwork import Told
 from tests.conftest import MakeApp
 
 from .conftest import Run
@@ -257,24 +256,6 @@ def test_a_reason_is_that_of_the_last_run(
     monkeypatch.setattr(MODULE, "sleep", sleep)
 
     assert "refused" not in run(make_app(), "check", "--wait", "60").output
-
-
-def test_neither_the_log_nor_signals_hear_of_a_check(
-    run: Run, make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
-) -> None:
-    heard: list[object] = []
-
-    def receive(sender: object, event: object) -> None:
-        heard.append(event)
-
-    health.add_probe(Told(OSError("refused")), name="drive")
-    app = make_app()
-
-    with verdict_turned.connected_to(receive, app):
-        assert run(app, "check").exit_code == 1
-        eventually(lambda: not engine_threads())
-
-    assert (heard, caplog.records) == ([], [])
 
 
 def test_no_id_moves_the_cursor_of_a_terminal(run: Run, make_app: MakeApp) -> None:

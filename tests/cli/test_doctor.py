@@ -13,8 +13,7 @@ from flask import Flask, current_app, redirect, request
 from werkzeug.exceptions import Unauthorized
 
 import example_app
-from flask_connector_health import ConnectorHealth, allow_any_organization, verdict_turned
-from tests.clockwork import Told, engine_threads, eventually
+from flask_connector_health import ConnectorHealth, allow_any_organization
 from tests.conftest import CONFIG, ROOT, MakeApp
 
 from .conftest import Run
@@ -299,21 +298,3 @@ def test_a_number_of_organizations_needs_one_to_measure(run: Run, make_app: Make
 
     assert result.exit_code == 2
     assert "--organizations needs --organization, whose probes are measured" in result.output
-
-
-def test_neither_the_log_nor_signals_hear_of_doctor(
-    run: Run, make_app: MakeApp, health: ConnectorHealth, caplog: pytest.LogCaptureFixture
-) -> None:
-    heard: list[object] = []
-
-    def receive(sender: object, event: object) -> None:
-        heard.append(event)
-
-    health.add_probe(Told(OSError("refused")), name="drive")
-    app = make_app(**SOON)
-
-    with verdict_turned.connected_to(receive, app):
-        assert names(run, app) == ["probe-fails"]
-        eventually(lambda: not engine_threads())
-
-    assert (heard, caplog.records) == ([], [])
