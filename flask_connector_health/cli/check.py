@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
-from collections.abc import Callable
 from time import monotonic, sleep
 
 import click
 
-from flask_connector_health.engine.events import Event, Settled
 from flask_connector_health.engine.monitor import Monitor
 from flask_connector_health.lines import printable
-from flask_connector_health.model import Scope, Status
+from flask_connector_health.model import Status
 from flask_connector_health.probes.groups import LIVE
-from flask_connector_health.probes.policy import Policy
 from flask_connector_health.report import Report, ReportedResult
 
 from . import nagios
 from .app import Seconds, check_organization, in_colour, load, options, print_json
-
-# Seconds on top of the longest timeout, in which its failure is noted.
-SPARE = 1.0
-
-# What other programs get in place of the text of an exception, which no log has.
-ELSEWHERE = "it raised an exception, which check shows without --json and --nagios"
+from .heard import Heard, patience
 
 # Seconds between two tries.
-PAUSE = 1.0
-
-
-class Raised:
-    """Knows what the last run of each probe has raised, which goes to people alone."""
-
-    def __init__(self) -> None:
-        self._texts: dict[tuple[str, Scope], str] = {}
-
-    def hear(self, event: Event) -> None:
-        """Listen to the engine."""
-        if isinstance(event, Settled):
-            scope: Scope = "service" if event.organization_id is None else "organization"
-            self._texts[event.probe, scope] = event.outcome.text
-
-    def words(self, result: ReportedResult) -> str:
-        """Say why a probe has its status: by what it raised, or else by its message."""
-        text = self._text(result)
-        return f"it raised {text}" if text else result.message
-
-    def kept_from(self, report: Report) -> Report:
-        """Say in a report for other programs where people see what was raised."""
-        results = [
-            dataclasses.replace(result, message=ELSEWHERE) if self._text(result) else result
-            for result in report.results
-        ]
-        return dataclasses.replace(report, results=tuple(results))
-
-    def _text(self, result: ReportedResult) -> str | None:
-        return self._texts.get((result.name, result.scope))
+INTERVAL = 1.0
 
 
 class CheckCommand(click.Command):
@@ -133,55 +96,53 @@ def check(
     _, monitor = load(name)
     check_organization(monitor, organization)
     worst_allowed = Status.OK if as_plugin or fail_on == Status.DEGRADED else Status.DEGRADED
-    raised, began = Raised(), monotonic()
-    with monitor.heard_by(raised.hear):
-        ask = _question(monitor, organization, group)
-        report = ask()
-        while report.status > worst_allowed and (left := began + wait - monotonic()) > 0:
-            sleep(min(PAUSE, left))
+    heard = Heard(for_people=not (as_plugin or as_json))
+    until = monotonic() + wait
+    with monitor.heard_by(heard.hear):
+        while True:
+            began = monotonic()
+            report = _ask(monitor, organization, group)
+            took = monotonic() - began
+            if report.status <= worst_allowed or (left := until - monotonic()) <= 0:
+                break
+            sleep(min(INTERVAL, left))
             monitor.forget()
-            report = ask()
+    report = _worded(report, heard)
     draining = group not in (None, LIVE) and monitor.is_draining()
     if as_plugin:
-        nagios.exit_with(raised.kept_from(report), monotonic() - began, draining=draining)
+        nagios.exit_with(report, took, draining=draining)
     elif as_json:
-        print_json(raised.kept_from(report).to_dict() | {"draining": draining})
+        print_json(report.to_dict() | {"draining": draining})
     else:
         subject = printable(organization or (f"group {group}" if group else "the service"))
-        _show(report, subject + (" (the instance drains)" if draining else ""), raised)
+        _show(report, subject + (" (the instance drains)" if draining else ""))
     click.get_current_context().exit(int(report.status > worst_allowed))
 
 
-def _question(
-    monitor: Monitor, organization_id: str | None, group: str | None
-) -> Callable[[], Report]:
-    names = monitor.groups.get(group) if group is not None else None
-    asked = [
-        probe
-        for probe in monitor.probes
-        if (probe.scope == "service" or organization_id is not None)
-        and (names is None or probe.name in names)
+def _ask(monitor: Monitor, organization_id: str | None, group: str | None) -> Report:
+    try:
+        return monitor.report(organization_id, group=group, within=patience(monitor))
+    except (LookupError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _worded(report: Report, heard: Heard) -> Report:
+    """Say in a report what the probes raised, or where people see it."""
+    results = [
+        dataclasses.replace(each, message=heard.words(each.name, each.scope, each.message))
+        for each in report.results
     ]
-    timeouts = (Policy.of(probe, monitor.settings).timeout for probe in asked)
-    within = max(timeouts, default=0.0) + SPARE
-
-    def ask() -> Report:
-        try:
-            return monitor.report(organization_id, group=group, within=within)
-        except (LookupError, ValueError) as error:
-            raise click.UsageError(str(error)) from error
-
-    return ask
+    return dataclasses.replace(report, results=tuple(results))
 
 
-def _show(report: Report, subject: str, raised: Raised) -> None:
+def _show(report: Report, subject: str) -> None:
     click.echo(f"{in_colour(report.status, report.status)}: {subject}")
     for result in report.results:
-        click.echo(f"  {_described(result, raised.words(result))}")
+        click.echo(f"  {_described(result)}")
 
 
-def _described(result: ReportedResult, words: str) -> str:
+def _described(result: ReportedResult) -> str:
     word = result.status.value if result.applicable else "not applicable"
     scope = f"({result.scope}{'' if result.critical else ', not critical'})"
-    reason = f": {printable(words)}" if words else ""
+    reason = f": {printable(result.message)}" if result.message else ""
     return f"{in_colour(result.status, f'{word:14}')} {result.name} {scope}{reason}"

@@ -8,16 +8,18 @@ from contextlib import suppress
 import click
 from flask import Flask
 
+from flask_connector_health.auth import Guard
 from flask_connector_health.blueprint import monitors_of
-from flask_connector_health.engine.details import ProbeDetail
 from flask_connector_health.engine.monitor import Monitor
+from flask_connector_health.engine.outcome import overdue
 from flask_connector_health.lines import printable
 from flask_connector_health.probes.policy import Policy
+from flask_connector_health.settings import Settings
 
 from .app import Seconds, check_organization, load, options, print_json
-from .check import SPARE
 from .findings import examine
-from .scene import Scene
+from .heard import Heard, patience
+from .scene import Run, Scene
 
 
 @click.command()
@@ -58,14 +60,16 @@ def doctor(
         )
     app, monitor = load(name)
     check_organization(monitor, organization)
-    with monitor.heard_by():
+    heard = Heard(for_people=not as_json)
+    with monitor.heard_by(heard.hear):
+        monitor.report(organization, within=patience(monitor))
         scene = Scene(
             settings=monitor.settings,
             probes=monitor.probes,
             groups=monitor.groups,
-            details=_measured(monitor, organization),
+            runs=_measured(monitor, heard),
             code=None if monitor.settings.fast_path else _code(app, monitor),
-            details_open=_lets_strangers_in(app, monitor, organization),
+            details_open=_lets_strangers_in(app, monitor.settings, organization),
             every=every,
             organizations=organizations,
             workers=workers,
@@ -82,13 +86,18 @@ def doctor(
     click.get_current_context().exit(int(bool(findings)))
 
 
-def _measured(monitor: Monitor, organization_id: str | None) -> tuple[ProbeDetail, ...]:
-    """Run the service's probes, and an organization's, and say how long each run took."""
-    policies = [Policy.of(probe, monitor.settings) for probe in monitor.probes]
-    within = max(policy.timeout for policy in policies) + SPARE
-    monitor.report(organization_id, within=within)
-    own = () if organization_id is None else monitor.details(organization_id).probes
-    return monitor.details().probes + own
+def _measured(monitor: Monitor, heard: Heard) -> list[Run]:
+    """Say of each probe that has run what its run has found, and how long that took."""
+    runs = []
+    for probe in monitor.probes:
+        event = heard.runs.get((probe.name, probe.scope))
+        if event is not None:
+            result = event.outcome.result
+            words = heard.words(probe.name, probe.scope, result.message)
+            policy = Policy.of(probe, monitor.settings)
+            late = event.outcome == overdue(policy.timeout)
+            runs.append(Run(probe, policy, result.status, words, event.duration, late))
+    return runs
 
 
 def _code(app: Flask, monitor: Monitor) -> int | None:
@@ -99,18 +108,18 @@ def _code(app: Flask, monitor: Monitor) -> int | None:
         return None
     try:
         return app.test_client().get(rule.rule, base_url="http://127.0.0.1:8000").status_code
-    except Exception:  # noqa: BLE001 - a hook of the host's may raise, as in tests and debug mode
-        return None
+    except Exception:  # noqa: BLE001 - Flask lets it out in tests and in debug mode
+        return 500
 
 
-def _lets_strangers_in(app: Flask, monitor: Monitor, organization_id: str | None) -> bool:
+def _lets_strangers_in(app: Flask, settings: Settings, organization_id: str | None) -> bool:
     """Ask the authorizer of the details about a principal that it cannot know."""
-    authorize = monitor.settings.authorize_details
-    if authorize is None:
+    if settings.authorize_details is None:
         return False
+    guard = Guard(app, settings)
     for asked in {None, organization_id}:
-        # It may not know what to do with a stranger.
+        # It refuses by an exception, and may not know what to do with a stranger.
         with suppress(Exception), app.test_request_context():
-            if app.ensure_sync(authorize)(object(), asked):
-                return True
+            guard.authorize_details(object(), asked)
+            return True
     return False

@@ -42,15 +42,16 @@ def drain(wait: float, as_json: bool, name: str | None) -> None:
 def undrain(as_json: bool, name: str | None) -> None:
     """Put a drained server back into use: remove the file CONNECTOR_HEALTH_DRAIN_FILE."""
     file = _file(name)
-    was_there = file.exists()
+    text = f"{file} is removed"
     try:
-        file.unlink(missing_ok=True)
+        file.unlink()
+    except FileNotFoundError:
+        text = f"{file} was not there"
     except OSError as error:
         raise click.ClickException(
             f"the file {file} cannot be removed ({error.strerror}): this user must be allowed"
             " to write in its folder"
         ) from error
-    text = f"{file} is removed" if was_there else f"{file} was not there"
     _tell(as_json, draining=False, text=f"not draining: {text}")
 
 

@@ -7,8 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from flask_connector_health.model import Status
-from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import AVAILABILITY
 
@@ -43,7 +41,8 @@ def deadline(scene: Scene) -> Iterator[Finding]:
 
 def durations(scene: Scene) -> Iterator[Finding]:
     """Compare how long the probes took with their timeouts and with the deadline."""
-    for probe, policy, took in scene.runs():
+    for run in scene.telling:
+        probe, policy, took = run.probe, run.policy, run.seconds
         if took > policy.timeout * USUAL:
             yield Finding(
                 "timeout-too-short",
@@ -64,11 +63,11 @@ def durations(scene: Scene) -> Iterator[Finding]:
 
 def failures(scene: Scene) -> Iterator[Finding]:
     """Look for probes that fail here."""
-    for detail in scene.details:
-        if detail.status is Status.UNAVAILABLE:
+    for run in scene.runs:
+        if not run.status.available:
             yield Finding(
                 "probe-fails",
-                f"probe {detail.name!r} failed here: {detail.message or 'it says so'}",
+                f"probe {run.probe.name!r} failed here: {run.words or 'it says so'}",
                 "mend it, or run doctor where the probe can reach what it looks at",
             )
 
@@ -79,13 +78,12 @@ def polling(scene: Scene) -> Iterator[Finding]:
         return
     policies = [(probe.name, Policy.of(probe, scene.settings)) for probe in scene.probes]
     lasting = {name: policy.usable_until(policy.ttl) for name, policy in policies if policy.ttl}
-    short = [name for name, seconds in lasting.items() if seconds < scene.every]
+    short = [f"{name!r} {each:g} s" for name, each in lasting.items() if each < scene.every]
     if short:
         yield Finding(
             "polled-too-rarely",
-            f"the results of {', '.join(map(repr, short))} last {min(lasting.values()):g} s"
-            f" (ttl and max_stale), and somebody asks every {scene.every:g} s, so that each"
-            " request waits for a run",
+            f"somebody asks every {scene.every:g} s, and results that last less (ttl and"
+            f" max_stale) make each request wait for a run: {', '.join(short)}",
             f"raise max_stale until both together are above {scene.every:g}, or ask more often",
         )
 
@@ -105,17 +103,18 @@ def cache(scene: Scene) -> Iterator[Finding]:
 
 def slots(scene: Scene) -> Iterator[Finding]:
     """Compare the slots with the runs that so many organizations need."""
-    for probe, policy, took in scene.runs():
-        if probe.scope == "service" or scene.organizations is None:
+    for run in scene.telling:
+        probe, policy, took = run.probe, run.policy, run.seconds
+        period = max(policy.ttl, scene.every or 0.0)
+        if probe.scope == "service" or scene.organizations is None or not period:
             continue
-        pause = max(policy.ttl, scene.every or 0.0)
-        needed = math.inf if not pause else scene.organizations * took / pause
-        if pause and needed > policy.slots:
+        needed = scene.organizations * took / period
+        if needed > policy.slots:
             yield Finding(
                 "slots-too-few",
-                f"probe {probe.name!r} took {took:.2g} s here: {scene.organizations}"
-                f" organizations, each asked every {pause:g} s, need {math.ceil(needed)} slots,"
-                f" and it has {policy.slots}",
+                f"probe {probe.name!r} took {took:.2g} s here, and has {policy.slots} slots:"
+                f" {scene.organizations} organizations, each asked every {period:g} s, need"
+                f" {math.ceil(needed)}",
                 "raise its slots or its ttl, or make it faster",
             )
 
@@ -164,11 +163,11 @@ def open_details(scene: Scene) -> Iterator[Finding]:
 def readiness(scene: Scene) -> Iterator[Finding]:
     """Look for what is no matter of a single instance in the groups."""
     took = {
-        probe.name: seconds for probe, _, seconds in scene.runs() if probe.scope == "service"
+        run.probe.name: run.seconds for run in scene.telling if run.probe.scope == "service"
     }
     tagged = {probe.name for probe in scene.probes if THIRD_PARTY in probe.tags}
     for group, names in scene.groups.items():
-        for name in names if group != LIVE else ():
+        for name in names:
             reason = None
             if name == AVAILABILITY:
                 reason = "says how the business is"

@@ -19,7 +19,7 @@ _WORDS = {Status.OK: "OK", Status.DEGRADED: "WARNING", Status.UNAVAILABLE: "CRIT
 def exit_with(report: Report, seconds: float, *, draining: bool) -> t.NoReturn:
     """Print a report in one line, and exit by its status.
 
-    :param seconds: how long the probes took.
+    :param seconds: how long the last answer took.
     :param draining: whether the report is unavailable because the instance drains.
     """
     results = [result for result in report.results if result.applicable]

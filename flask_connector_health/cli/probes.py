@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 import typing as t
 
@@ -64,8 +65,9 @@ def _place(call: t.Any) -> str:
     """Say in which file and line a callable is defined, or at least what it is called."""
     while isinstance(call, functools.partial):
         call = call.func
+    call = inspect.unwrap(call)  # a decorator is not where a probe is defined
     function = call if hasattr(call, "__code__") else type(call).__call__
-    code = getattr(function, "__code__", None) or getattr(call, "__code__", None)
+    code = getattr(function, "__code__", None)
     if code is None:
         return f"{getattr(call, '__module__', '?')}:{getattr(call, '__qualname__', '?')}"
     path = os.path.relpath(code.co_filename)

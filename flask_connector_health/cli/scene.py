@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask_connector_health.engine.details import ProbeDetail
 from flask_connector_health.model import Status
 from flask_connector_health.probes.policy import Policy
 from flask_connector_health.probes.spec import Probe
@@ -25,11 +24,28 @@ class Finding(t.NamedTuple):
     remedy: str
 
 
+class Run(t.NamedTuple):
+    """A run of a probe that doctor has made.
+
+    :param status: what it has found.
+    :param words: why, for the reader of the findings.
+    :param seconds: how long it took, or the probe's timeout if it went on.
+    :param is_overdue: whether it went on.
+    """
+
+    probe: Probe
+    policy: Policy
+    status: Status
+    words: str
+    seconds: float
+    is_overdue: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """What is examined.
 
-    :param details: of each probe that has run here, with how long that took.
+    :param runs: one of each probe that has run here.
     :param code: what the public route answers to a prober that asks by an IP address, or
         ``None`` if it cannot be asked so.
     :param details_open: whether somebody whom nobody knows may see the details.
@@ -41,7 +57,7 @@ class Scene:
     settings: Settings
     probes: tuple[Probe, ...]
     groups: Mapping[str, tuple[str, ...]]
-    details: tuple[ProbeDetail, ...]
+    runs: Sequence[Run]
     code: int | None = None
     details_open: bool = False
     every: float | None = None
@@ -49,12 +65,7 @@ class Scene:
     workers: int | None = None
     environment: Mapping[str, str]
 
-    def runs(self) -> Iterator[tuple[Probe, Policy, float]]:
-        """Give each probe that works, with its policy and how many seconds the run took."""
-        for detail in self.details:
-            if detail.status is Status.UNAVAILABLE and detail.state != "overdue":
-                continue  # how long a failure takes says nothing
-            for probe in self.probes:
-                if (probe.name, probe.scope) == (detail.name, detail.scope):
-                    policy = Policy.of(probe, self.settings)
-                    yield probe, policy, (detail.duration_ms or 0.0) / 1_000
+    @property
+    def telling(self) -> list[Run]:
+        """The runs whose duration says something. That of a quick failure does not."""
+        return [run for run in self.runs if run.status.available or run.is_overdue]

@@ -78,7 +78,9 @@ def test_it_asks_about_a_group_alone(
     health.add_probe(lambda: True, name="database")
     file = tmp_path / "drain"
     app = make_app(
-        AVAILABILITY=lambda: False, GROUPS={"ready": ["database"]}, DRAIN_FILE=str(file)
+        AVAILABILITY=lambda: False,
+        GROUPS={"live": [], "ready": ["database"]},
+        DRAIN_FILE=str(file),
     )
 
     result = run(app, "check", "--group", "ready")
@@ -91,6 +93,7 @@ def test_it_asks_about_a_group_alone(
     nagios = run(app, "check", "--group", "ready", "--nagios")
     assert nagios.output.startswith("CONNECTORS CRITICAL - the instance drains | ok=1;;;0;1 ")
     assert json.loads(run(app, "check", "--group", "ready", "--json").output)["draining"]
+    assert run(app, "check", "--group", "live").output == "ok: group live\n"
 
 
 @pytest.mark.parametrize(

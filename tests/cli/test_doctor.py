@@ -14,6 +14,7 @@ from werkzeug.exceptions import Unauthorized
 
 import example_app
 from flask_connector_health import ConnectorHealth, allow_any_organization
+from tests.clockwork import Told
 from tests.conftest import CONFIG, ROOT, MakeApp
 
 from .conftest import Run
@@ -138,6 +139,18 @@ def test_it_finds_slots_that_do_not_do(
     assert names(run, app, *options, "1000") == ["slots-too-few"]
 
 
+def test_slots_need_less_if_organizations_are_asked_more_rarely_than_results_last(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    health.add_probe(
+        slow(0.1), name="drive", scope="organization", slots=4, ttl=0, max_stale=60.0
+    )
+    options = ["--organization", "org_a", "--organizations", "100", "--every"]
+
+    assert "slots-too-few" in names(run, make_app(**SOON), *options, "2")
+    assert "slots-too-few" not in names(run, make_app(**SOON), *options, "4")
+
+
 def test_without_caching_slots_are_not_judged(
     run: Run, make_app: MakeApp, health: ConnectorHealth
 ) -> None:
@@ -178,15 +191,18 @@ def test_the_fast_path_goes_around_them(run: Run, make_app: MakeApp) -> None:
     assert names(run, app) == []
 
 
-def test_a_hook_that_raises_is_no_finding(run: Run, make_app: MakeApp) -> None:
+@pytest.mark.parametrize("testing", [False, True])
+def test_it_finds_a_public_route_that_raises(
+    run: Run, make_app: MakeApp, testing: bool
+) -> None:
     def broken() -> None:
         raise RuntimeError
 
     app = make_app(**SOON)
-    app.testing = True
+    app.testing = testing
     app.before_request(broken)
 
-    assert names(run, app) == []
+    assert names(run, app) == ["public-route-broken"]
 
 
 @pytest.mark.parametrize("code", [404, 500])
@@ -234,14 +250,20 @@ async def nobody(principal: object, organization_id: str | None) -> bool:
     return False
 
 
+class Nobody:
+    async def __call__(self, principal: object, organization_id: str | None) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(
     "authorize",
     [
         lambda principal, organization_id: principal.is_operator,
         lambda principal, organization_id: principal == "operator",
         nobody,
+        Nobody(),
     ],
-    ids=["raises", "refuses", "async"],
+    ids=["raises", "refuses", "async", "async object"],
 )
 def test_details_that_refuse_strangers_are_no_finding(
     run: Run, make_app: MakeApp, authorize: t.Callable[[t.Any, t.Any], object]
@@ -298,3 +320,40 @@ def test_a_number_of_organizations_needs_one_to_measure(run: Run, make_app: Make
 
     assert result.exit_code == 2
     assert "--organizations needs --organization, whose probes are measured" in result.output
+
+
+@pytest.mark.parametrize("ttl", [0.0, 5.0])
+def test_people_see_what_a_probe_raised_and_programs_do_not(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, ttl: float
+) -> None:
+    """With a probe that is not cached, one run is measured as well."""
+    drive = Told(OSError("refused"))
+    health.add_probe(drive, name="drive", scope="organization", ttl=ttl)
+    options = ["--organization", "org_a"]
+
+    words = run(make_app(**SOON), "doctor", *options).output
+    data = run(make_app(**SOON), "doctor", *options, "--json").output
+
+    assert "probe-fails: probe 'drive' failed here: it raised OSError: refused\n" in words
+    assert "refused" not in data
+    assert "it raised an exception, which is shown without --json" in data
+    assert drive.runs == 2
+
+
+def test_how_long_a_quick_failure_takes_says_nothing(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    def fail() -> bool:
+        return not slow(0.2)()
+
+    health.add_probe(fail, name="slow", timeout=0.22)
+
+    assert names(run, make_app(DEADLINE=0.1)) == ["probe-fails"]
+
+
+def test_a_run_that_goes_on_took_too_long(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    health.add_probe(slow(0.4), name="slow", critical=False, timeout=0.2)
+
+    assert names(run, make_app(**SOON)) == ["timeout-too-short", "probe-fails"]

@@ -91,6 +91,15 @@ def test_a_folder_that_is_not_there_is_named(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_that_cannot_be_looked_at_is_named(run: Run, make_app: MakeApp) -> None:
+    app = make_app(DRAIN_FILE="d" * 300, GROUPS={"ready": ["availability"]})
+
+    result = run(app, "undrain")
+
+    assert result.exit_code == 1
+    assert "cannot be removed (File name too long)" in result.output
+
+
 def test_a_file_that_cannot_be_removed_is_named(
     run: Run, app: Flask, file: pathlib.Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 
@@ -45,6 +46,23 @@ def test_json_says_where_each_is_defined(
     assert told["defined_in"].partition(":")[0].endswith("clockwork.py")
     assert builtin["defined_in"] == "builtins:bool"
     assert (told["timeout"], told["tags"], told["groups"]) == (5.0, [], [])
+
+
+def test_a_decorated_probe_is_defined_where_its_function_is(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    def own() -> bool:
+        return True
+
+    @functools.wraps(own)
+    def retried() -> bool:
+        return own()
+
+    health.add_probe(retried)
+
+    _, listed = json.loads(run(make_app(), "probes", "--json").output)[-2:]
+
+    assert listed["defined_in"].endswith(f":{own.__code__.co_firstlineno}")
 
 
 def test_a_file_outside_of_the_folder_is_named_in_full(
