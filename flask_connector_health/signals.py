@@ -7,6 +7,7 @@ sends its own signals, and so does each registration of a blueprint.
 
 from __future__ import annotations
 
+import math
 import time
 import typing as t
 from collections.abc import Callable, Coroutine, Sequence
@@ -84,7 +85,8 @@ class Signals:
     def __init__(self, app: Flask, now: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._now = now
-        self._warned: dict[str, float] = {}
+        # By the name of the receiver, and by its identity: two of them may have one name.
+        self._warned: dict[tuple[str, int], float] = {}
 
     def __call__(self, event: Event) -> Call | None:
         """Take an event. The call needs a thread that may block, and an empty context."""
@@ -118,8 +120,10 @@ class Signals:
         error: BaseException,
     ) -> None:
         name, now = _name_of(receiver), self._now()
-        if name not in self._warned or now - self._warned[name] >= REMINDER:
-            self._warned[name] = now
+        key = name, id(getattr(receiver, "__self__", receiver))  # methods are made anew
+        if now - self._warned.get(key, -math.inf) >= REMINDER:
+            self._warned = {k: at for k, at in self._warned.items() if now - at < REMINDER}
+            self._warned[key] = now
             write(lines.not_handled(event, signal, name, error), self._app.app_context)
 
 

@@ -487,7 +487,7 @@ def test_an_app_context_that_raises_is_logged_and_harms_no_other_receiver(
     assert [len(hearing.events) for hearing in hearings] == [1, 1]
     assert [line.partition(": the ")[2] for line in caplog.messages] == [
         f"receiver {__name__}.Hearing raised RuntimeError: it cannot be closed"
-    ]
+    ] * 2
 
 
 def test_a_receiver_that_goes_on_raising_is_logged_once_a_minute(
@@ -505,3 +505,24 @@ def test_a_receiver_that_goes_on_raising_is_logged_once_a_minute(
         lines.append(len(caplog.records))
 
     assert lines == [2, 2, 4, 6]  # of two receivers
+
+
+class Alerts:
+    def send(self, sender: object, event: object) -> None:
+        raise RuntimeError("it cannot be reached")
+
+
+def test_of_two_receivers_with_one_name_each_is_logged(
+    connect: Connect, caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    """An alert that nobody hears of is what the line is for."""
+    signals, chat, pager = Signals(Flask("host"), clock.now), Alerts(), Alerts()
+    connect(probe_finished, chat.send)
+    connect(probe_finished, pager.send)
+
+    for _ in range(2):
+        send = signals(settled())
+        assert send is not None
+        send()
+
+    assert len(caplog.records) == 2
