@@ -144,6 +144,17 @@ def test_keys_that_were_read_as_they_went_are_forgotten(
     assert cache.get("a") == 1
 
 
+def test_a_cache_that_was_cleared_begins_anew() -> None:
+    cache = Numbers(2)
+    put(cache, "a", "b")
+    cache.get("a")
+
+    cache.clear()
+    put(cache, "c", "d", "a", "e")
+
+    assert [cache.get(key) for key in "abcde"] == [1, None, None, None, 1]
+
+
 def test_all_keys_are_listed_with_their_values() -> None:
     cache = Numbers(20_000)  # of two shards
     keys = [f"org_{number}" for number in range(100)]
