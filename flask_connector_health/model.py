@@ -83,17 +83,35 @@ class ProbeResult:
     message: str = ""
 
     def __init__(self, status: StatusLike, message: str = "") -> None:
-        found = _status(status)
-        if found is None:
-            raise TypeError(
-                "ProbeResult.status must be a Status, 'ok', 'degraded', 'unavailable', True or"
-                f" False, not {_described(status)}"
-            )
-        # isinstance() believes what a mock says of its class, and type() does not.
-        if not issubclass(type(message), str):
-            raise TypeError(f"ProbeResult.message must be a str, not {_kind(message)}")
-        object.__setattr__(self, "status", found)
-        object.__setattr__(self, "message", message)
+        object.__setattr__(self, "status", to_status(status, "ProbeResult.status"))
+        object.__setattr__(self, "message", to_words(message, "ProbeResult.message"))
+
+
+def to_status(value: StatusLike, name: str) -> Status:
+    """Turn what stands for a status into that status.
+
+    :param name: what the caller calls the value.
+    :raises TypeError: if the value stands for none.
+    """
+    found = _status(value)
+    if found is None:
+        raise TypeError(
+            f"{name} must be a Status, 'ok', 'degraded', 'unavailable', True or False, not"
+            f" {_described(value)}"
+        )
+    return found
+
+
+def to_words(value: str, name: str) -> str:
+    """Check words for people.
+
+    :param name: what the caller calls them.
+    :raises TypeError: if they are no string.
+    """
+    # isinstance() believes what a mock says of its class, and type() does not.
+    if not issubclass(type(value), str):
+        raise TypeError(f"{name} must be a str, not {_kind(value)}")
+    return value
 
 
 def _status(answer: object) -> Status | None:

@@ -14,6 +14,9 @@ from .errors import ConfigurationError
 
 PREFIX = "CONNECTOR_HEALTH_"
 
+# The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
+LONGEST_ID = 255
+
 
 def _availability(value: object) -> Callable[..., t.Any]:
     call = checks.resolved(value)
@@ -128,6 +131,24 @@ class Settings:
         if self.drain_file is None:
             return self
         return replace(self, drain_file=os.path.join(folder, self.drain_file))
+
+    def is_organization(self, organization_id: str) -> bool:
+        """Tell whether this may be an organization's id."""
+        return len(organization_id) <= LONGEST_ID and bool(
+            self.organization_id_pattern.fullmatch(organization_id)
+        )
+
+    def check_organization(self, organization_id: str) -> None:
+        """Check that this may be an organization's id.
+
+        :raises ValueError: if it is none.
+        """
+        if not self.is_organization(organization_id):
+            raise ValueError(
+                f"{organization_id!r} is no id of an organization; an id matches"
+                f" {self.organization_id_pattern.pattern}, and has at most {LONGEST_ID}"
+                " characters"
+            )
 
     def _check_credentials(self) -> None:
         verifiers = self.verify_token is not None or self.verify_api_key is not None

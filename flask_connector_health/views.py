@@ -23,9 +23,6 @@ from .responses import (
 )
 from .settings import Settings
 
-# The longest id, whatever the pattern allows: ids are cache keys, and the log names them.
-LONGEST_ID = 255
-
 # Views are plain functions, since extensions set attributes on views, and wrap them.
 View: t.TypeAlias = Callable[..., ResponseReturnValue]
 
@@ -76,14 +73,13 @@ def make_organization(settings: Settings, monitor: Monitor, guard: Guard) -> Vie
 
 def make_gate(settings: Settings, guard: Guard) -> Callable[[object, Authorize], str]:
     """Make what goes before all work for an organization: who calls, and who may see which."""
-    pattern = settings.organization_id_pattern
 
     def admit(organization_id: object, authorize: Authorize) -> str:
         """Return the id if the caller may see the organization. Otherwise, raise."""
         if not isinstance(organization_id, str):
             organization_id = _id_in_url()
         principal = guard.authenticate()
-        if len(organization_id) > LONGEST_ID or not pattern.fullmatch(organization_id):
+        if not settings.is_organization(organization_id):
             raise UnprocessableEntity
         authorize(principal, organization_id)
         return organization_id

@@ -87,12 +87,11 @@ def check_organization(monitor: Monitor, organization_id: str | None) -> None:
 
     :raises click.UsageError: if it does not look like one.
     """
-    pattern = monitor.settings.organization_id_pattern
-    if organization_id is not None and not pattern.fullmatch(organization_id):
-        raise click.UsageError(
-            f"{printable(organization_id)!r} is no id of an organization; an id matches"
-            f" {pattern.pattern}"
-        )
+    if organization_id is not None:
+        try:
+            monitor.settings.check_organization(organization_id)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
 
 
 def print_json(data: object) -> None:

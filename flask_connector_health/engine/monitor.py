@@ -8,7 +8,14 @@ from datetime import datetime
 from functools import partial
 
 from flask_connector_health.checks import whole
-from flask_connector_health.model import STATUSES, ProbeResult, Status, StatusLike
+from flask_connector_health.model import (
+    STATUSES,
+    ProbeResult,
+    Status,
+    StatusLike,
+    to_status,
+    to_words,
+)
 from flask_connector_health.probes.spec import Probe
 from flask_connector_health.report import Report
 from flask_connector_health.settings import Settings
@@ -33,7 +40,7 @@ class Monitor:
 
     :param environment: what surrounds the engine, such as the clock.
     :param listeners: hear of every event.
-    :param at_first: is called once, by the first question, before that is answered.
+    :param at_first: is called by the first question, before that is answered.
     """
 
     def __init__(
@@ -53,8 +60,7 @@ class Monitor:
         self.groups: Mapping[str, tuple[str, ...]] = self._groups.members
         self._asks_organizations = any(p.scope == "organization" for p in self.probes)
         self._now = environment.clock.now
-        pattern = settings.organization_id_pattern
-        self._pauses = Pauses(self.probes, pattern, environment.clock)
+        self._pauses = Pauses(self.probes, settings.check_organization, environment.clock)
         self._paused = self._pauses.held
         self._history = History(settings.max_organizations * len(self.probes))
         make = partial(
@@ -110,7 +116,9 @@ class Monitor:
         and counts as unavailable.
 
         :param group: the name of a group, in place of an organization.
-        :param within: for how many seconds to wait, in place of ``CONNECTOR_HEALTH_DEADLINE``.
+        :param within: for how many seconds to wait, in place of ``CONNECTOR_HEALTH_DEADLINE``,
+            for the runs that this call begins. The deadline still holds for a run that somebody
+            else waits for, and for a run that has to wait for a slot.
         :raises LookupError: if there is no such group.
         :raises ValueError: if both an organization and a group are given.
         """
@@ -155,9 +163,12 @@ class Monitor:
         """
         if probe is not None:
             self._pauses.named(probe)
-        wanted = None if status is None else ProbeResult(status).status
-        scope = self._current().organization
-        return survey(scope, status=wanted, probe=probe, limit=whole(limit, least=0))
+        wanted = None if status is None else to_status(status, "status")
+        try:
+            limit = whole(limit, least=0)
+        except ValueError as error:
+            raise ValueError(f"limit {error}") from error
+        return survey(self._current().organization, status=wanted, probe=probe, limit=limit)
 
     def transitions(self) -> tuple[Transition, ...]:
         """Give the last 1,000 turns of verdicts in this process, the newest first."""
@@ -200,7 +211,7 @@ class Monitor:
         :raises ValueError: if ``until`` has passed or has no time zone, if an organization is
             given for a probe of the service, or if its id is malformed.
         """
-        result = ProbeResult(status, reason)
+        result = ProbeResult(to_status(status, "status"), to_words(reason, "reason"))
         events = self._pauses.begin(probe, organization_id, until, result)
         self._current().announce(events)
 

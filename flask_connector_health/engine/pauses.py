@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from flask_connector_health.checks import suggestion
@@ -35,15 +34,20 @@ class Pause(t.NamedTuple):
 class Pauses:
     """The pauses that hold in this process.
 
-    :param ids: what an organization's id looks like.
+    :param check_organization: raises :exc:`ValueError` for what is no organization's id.
 
     There is no lock, which a forked child might inherit locked. The interpreter makes each step
     on the dictionary at once.
     """
 
-    def __init__(self, probes: Sequence[Probe], ids: re.Pattern[str], clock: Clock) -> None:
+    def __init__(
+        self,
+        probes: Sequence[Probe],
+        check_organization: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
         self._probes = probes
-        self._ids = ids
+        self._check_organization = check_organization
         self._clock = clock
         #: The pauses. While there is none, no request looks any further.
         self.held: dict[_Key, Pause] = {}
@@ -149,11 +153,7 @@ class Pauses:
                 f"probe {name!r} is the service's, and has nothing to do with an organization:"
                 " leave organization_id out"
             )
-        if not self._ids.fullmatch(organization_id):
-            raise ValueError(
-                f"{organization_id!r} is no id of an organization; an id matches"
-                f" {self._ids.pattern}"
-            )
+        self._check_organization(organization_id)
         return own
 
 

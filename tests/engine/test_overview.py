@@ -255,8 +255,8 @@ def test_a_status_narrows_the_list_and_no_count(
     ("asked_for", "error", "text"),
     [
         ({"probe": "driv"}, LookupError, "there is no probe 'driv'; did you mean drive"),
-        ({"status": "bad"}, TypeError, "must be a Status, 'ok'"),
-        ({"limit": -1}, ValueError, "at least 0, not -1"),
+        ({"status": "bad"}, TypeError, "^status must be a Status, 'ok'"),
+        ({"limit": -1}, ValueError, "^limit must be a whole number .*, at least 0, not -1"),
         ({"limit": "5"}, ValueError, "at least 0, not str"),
     ],
 )

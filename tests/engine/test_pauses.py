@@ -305,6 +305,23 @@ def test_a_pause_that_ends_by_itself_is_announced_once(
     assert announced(heard) == expected
 
 
+def test_a_question_that_a_pause_does_not_concern_ends_it_as_well(
+    make_monitor: MakeMonitor, clock: Clock
+) -> None:
+    heard: list[Event] = []
+    monitor = make_monitor(
+        own(Told()), Probe(name="queue", call=Told()), listeners=[heard.append], TTL=300.0
+    )
+    monitor.status()
+    monitor.pause("drive", "org_a", until=later(clock))
+    clock.advance(60.0)
+
+    monitor.status()
+
+    expected = [("Paused", "org_a", "organization"), ("Resumed", "org_a", "organization")]
+    assert announced(heard) == expected
+
+
 def test_a_pause_that_a_person_ends_is_announced_once(
     make_monitor: MakeMonitor, clock: Clock
 ) -> None:
@@ -365,9 +382,9 @@ def test_both_probes_of_one_name_are_announced(make_monitor: MakeMonitor, clock:
             None,
             {"status": "down"},
             TypeError,
-            "status must be a Status, .* not 'down'",
+            "^status must be a Status, .* not 'down'",
         ),
-        ("drive", None, {"reason": 7}, TypeError, "message must be a str, not int"),
+        ("drive", None, {"reason": 7}, TypeError, "^reason must be a str, not int"),
     ],
 )
 def test_what_cannot_be_paused_is_refused_and_nothing_is_changed(
@@ -425,6 +442,7 @@ def test_what_cannot_be_paused_cannot_be_resumed(
     [
         (42, TypeError, "organization_id must be a str or None, not int"),
         ("xyz typo", ValueError, "'xyz typo' is no id of an organization; an id matches org_"),
+        ("org_" + "x" * 252, ValueError, "and has at most 255 characters"),
     ],
 )
 def test_what_is_no_organization_cannot_be_paused(
@@ -434,7 +452,7 @@ def test_what_is_no_organization_cannot_be_paused(
     error: type[Exception],
     text: str,
 ) -> None:
-    monitor = make_monitor(own(Told(False)))
+    monitor = make_monitor(own(Told(False)), ORGANIZATION_ID_PATTERN="org_[a-z]+")
 
     with pytest.raises(error, match=text):
         monitor.pause("drive", organization_id, until=later(clock))
