@@ -105,7 +105,14 @@ class Process:
             policy = Policy.of(probe, self._settings)
             runner = Runner(probe, policy, self._environment, self._pool)
             keeper = Keeper(
-                probe, policy, records, place, self._environment, self._announcer, self._history
+                probe,
+                policy,
+                records,
+                place,
+                self._environment,
+                self._announcer,
+                self._history,
+                self._pauses,
             )
             slots = Slots(policy.slots, self._settings.deadline)
             lanes.append(Lane(runner, keeper, slots, self._threads, self._watch, self._clock))

@@ -32,6 +32,7 @@ from .environment import Environment
 from .events import Announcer, EndedLate, Settled
 from .history import History
 from .outcome import Outcome
+from .pauses import Pauses
 
 OK, DEGRADED, UNAVAILABLE = (status.severity for status in STATUSES)
 
@@ -143,6 +144,7 @@ class Keeper:
         environment: Environment,
         announcer: Announcer,
         history: History,
+        pauses: Pauses,
     ) -> None:
         self._probe = probe
         self._policy = policy
@@ -151,14 +153,21 @@ class Keeper:
         self._environment = environment
         self._announcer = announcer
         self._history = history
+        self._pauses = pauses
 
     def settle(self, key: str | None, outcome: Outcome, at: float, took: float) -> Entry:
         """Turn a run's outcome into the key's verdict.
+
+        A pause that has begun meanwhile is the verdict. Nothing is kept of the run, so that the
+        next run after the pause still has the news.
 
         :param at: when the run ended, or became overdue.
         :param took: for how many seconds it had run by then.
         :return: the entry, which has the verdict.
         """
+        pause = self._pauses.of(self._probe, key) if self._pauses.held else None
+        if pause is not None:
+            return pause.entry
         clock = self._environment.clock
         ended = Ended(at, clock.time_of_day() - (clock.now() - at), took)
         jitter = self._environment.jitter()

@@ -21,6 +21,7 @@ from tests.clockwork import (
     engine_threads,
     eventually,
     in_background,
+    lane_of,
     report_of,
     result_of,
     waited_for,
@@ -320,6 +321,28 @@ def test_a_question_that_a_pause_does_not_concern_ends_it_as_well(
 
     expected = [("Paused", "org_a", "organization"), ("Resumed", "org_a", "organization")]
     assert announced(heard) == expected
+
+
+def test_a_run_that_ends_during_a_pause_is_no_news(
+    make_monitor: MakeMonitor, clock: Clock, gated: Gated
+) -> None:
+    """Who pauses a probe that is about to fail is not woken by it."""
+    heard: list[Event] = []
+    monitor = make_monitor(drive(gated), listeners=[heard.append])
+    begin(monitor)
+    gated.wait_for_start()
+    monitor.pause("drive", until=later(clock), status="ok")
+    gated.answer = False
+
+    gated.let_through()
+
+    eventually(lambda: not lane_of(monitor).is_asked(None))
+    assert announced(heard) == [("Paused", None, "service")]
+    assert len(heard) == 1
+    assert monitor.transitions() == ()
+    clock.advance(61.0)
+    assert monitor.status() is UNAVAILABLE
+    assert [turn.after for turn in monitor.transitions()] == [UNAVAILABLE]
 
 
 def test_a_pause_that_a_person_ends_is_announced_once(
