@@ -10,10 +10,6 @@ from dataclasses import dataclass
 Scope: t.TypeAlias = t.Literal["service", "organization"]
 
 
-# How many characters a text may have that a message repeats.
-LONGEST_WORD = 12
-
-
 class Status(enum.StrEnum):
     """How well something works, from best to worst: ``OK < DEGRADED < UNAVAILABLE``.
 
@@ -59,6 +55,7 @@ def _severity_of(other: object) -> int:
 
 
 def _kind(value: object) -> str:
+    """Say what a value is, and nothing of what it says: a text may be that of an exception."""
     return type(value).__name__
 
 
@@ -97,7 +94,7 @@ def to_status(value: StatusLike, name: str) -> Status:
     if found is None:
         raise TypeError(
             f"{name} must be a Status, 'ok', 'degraded', 'unavailable', True or False, not"
-            f" {_described(value)}"
+            f" {_kind(value)}"
         )
     return found
 
@@ -122,12 +119,6 @@ def _status(answer: object) -> Status | None:
     if kind is Status:
         return t.cast(Status, answer)
     return _BY_TEXT.get(t.cast(str, answer)) if kind is str else None
-
-
-def _described(answer: object) -> str:
-    if type(answer) is str and len(answer) <= LONGEST_WORD:
-        return repr(answer)
-    return _kind(answer)  # a longer text may be a secret in the wrong place
 
 
 _BY_TEXT = {status.value: status for status in Status}
@@ -174,8 +165,8 @@ def interpret(answer: object) -> ProbeResult:
     if issubclass(type(answer), ProbeResult):  # isinstance() believes a mock
         return _checked(t.cast(ProbeResult, answer))
     raise NoAnswer(
-        f"it returned {_described(answer)}; return True, False, 'ok', 'degraded',"
-        " 'unavailable', a Status, a ProbeResult or NotApplicable()"
+        f"it returned {_kind(answer)}; return True, False, 'ok', 'degraded', 'unavailable', a"
+        " Status, a ProbeResult or NotApplicable()"
     )
 
 

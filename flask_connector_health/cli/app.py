@@ -60,8 +60,7 @@ def load(name: str | None) -> tuple[Flask, Monitor]:
     """
     info = click.get_current_context().ensure_object(ScriptInfo)
     try:
-        # What an app prints as it is made is no JSON, and no line for Nagios.
-        with contextlib.redirect_stdout(sys.stderr):
+        with quiet():
             app = info.load_app()
     except NoAppException as error:
         raise Unusable(_reason(error)) from error
@@ -80,6 +79,11 @@ def load(name: str | None) -> tuple[Flask, Monitor]:
     if chosen not in monitors:
         raise click.UsageError(f"none is registered as {chosen!r}; registered are: {known}")
     return app, monitors[chosen]
+
+
+def quiet() -> contextlib.AbstractContextManager[object]:
+    """Send to stderr what is printed: the host's own words are no JSON, and no plugin line."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def check_organization(monitor: Monitor, organization_id: str | None) -> None:

@@ -15,7 +15,7 @@ from flask_connector_health.probes.groups import LIVE
 from flask_connector_health.report import Report, ReportedResult
 
 from . import nagios
-from .app import Seconds, check_organization, in_colour, load, options, print_json
+from .app import Seconds, check_organization, in_colour, load, options, print_json, quiet
 from .heard import Heard, patience
 
 # Seconds between two tries.
@@ -98,7 +98,7 @@ def check(
     worst_allowed = Status.OK if as_plugin or fail_on == Status.DEGRADED else Status.DEGRADED
     heard = Heard(for_people=not (as_plugin or as_json))
     until = monotonic() + wait
-    with monitor.heard_by(heard.hear):
+    with quiet(), monitor.heard_by(heard.hear):
         while True:
             began = monotonic()
             report = _ask(monitor, organization, group)

@@ -49,8 +49,8 @@ def undrain(as_json: bool, name: str | None) -> None:
         text = f"{file} was not there"
     except OSError as error:
         raise click.ClickException(
-            f"the file {file} cannot be removed ({error.strerror}): this user must be allowed"
-            " to write in its folder"
+            f"the file {file} cannot be removed ({error.strerror}): it must be a file, and this"
+            " user must be allowed to write in its folder"
         ) from error
     _tell(as_json, draining=False, text=f"not draining: {text}")
 

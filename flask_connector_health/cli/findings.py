@@ -24,6 +24,9 @@ THIRD_PARTY = "third-party"
 # Seconds after which a probe is taken for one that does.
 FAR = 0.1
 
+# Whose name begins so, as in "ready" and "readiness", takes an instance out of use.
+_READY = re.compile("read[iy]")
+
 _WORKERS = re.compile(r"(?:^|\s)(?:-w|--workers)[\s=]*(\d+)")
 
 
@@ -161,12 +164,13 @@ def open_details(scene: Scene) -> Iterator[Finding]:
 
 
 def readiness(scene: Scene) -> Iterator[Finding]:
-    """Look for what is no matter of a single instance in the groups."""
+    """Look for what is no matter of a single instance in a group for its readiness."""
     took = {
         run.probe.name: run.seconds for run in scene.telling if run.probe.scope == "service"
     }
     tagged = {probe.name for probe in scene.probes if THIRD_PARTY in probe.tags}
-    for group, names in scene.groups.items():
+    groups = {name: members for name, members in scene.groups.items() if _READY.match(name)}
+    for group, names in groups.items():
         for name in names:
             reason = None
             if name == AVAILABILITY:

@@ -159,3 +159,21 @@ def test_neither_the_log_nor_signals_hear_of_a_command(
     assert result.exit_code == 1
     assert "drive" in result.output
     assert (heard, caplog.records) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "--json"), ("check", "--nagios"), ("doctor", "--json")]
+)
+def test_what_the_hosts_code_prints_is_no_output(
+    run: Run, make_app: MakeApp, health: ConnectorHealth, arguments: tuple[str, ...]
+) -> None:
+    def chatty(*_: object) -> bool:
+        print("connecting")  # noqa: T201 - as a host's probe may
+        return True
+
+    health.add_probe(chatty, name="drive")
+
+    result = run(make_app(AUTHORIZE_DETAILS=chatty), *arguments)
+
+    assert "connecting" not in result.stdout
+    assert "connecting" in result.stderr

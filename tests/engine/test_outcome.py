@@ -122,7 +122,7 @@ def test_any_other_answer_is_a_failure_with_its_remedy_in_the_log(
     eventually(lambda: caplog.records)
     assert [record.getMessage() for record in caplog.records] == [
         "probe 'drive' fails, so the service is unavailable:"
-        f" it returned {repr(answer) if type(answer) is str else type(answer).__name__};"
+        f" it returned {type(answer).__name__};"
         " return True, False, 'ok', 'degraded', 'unavailable', a Status, a ProbeResult or"
         " NotApplicable()"
     ]
@@ -256,7 +256,7 @@ def test_an_exception_without_a_readable_text_costs_no_verdict(
 @pytest.mark.parametrize(
     ("status", "message", "error"),
     [
-        ("up", "", "status must be a Status, 'ok', .* not 'up'"),
+        ("up", "", "status must be a Status, 'ok', .* not str"),
         (1, "", "status must be a Status, .* not int"),
         (Mock(spec=Status.OK), "", "status must be a Status, .* not Mock"),
         (Status.OK, 7, "message must be a str, not int"),
@@ -368,12 +368,11 @@ def test_a_subclass_of_a_result_is_taken_as_a_result(
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (Unchecked("up"), "ProbeResult.status must be a Status, .* not 'up'"),
+        (Unchecked("up"), "ProbeResult.status must be a Status, .* not str"),
         (Unchecked(None), "ProbeResult.status must be a Status, .* not NoneType"),
         (Unchecked(Status.OK, 7), "ProbeResult.message must be a str, not int"),
-        (Unchecked("s3cret" * 9), "ProbeResult.status must be .* not str"),
     ],
-    ids=["word", "nothing", "message", "secret"],
+    ids=["word", "nothing", "message"],
 )
 def test_a_subclass_with_values_that_are_none_is_a_failure(
     result_of: Callable[..., ProbeResult], answer: ProbeResult, text: str

@@ -405,7 +405,7 @@ def test_both_probes_of_one_name_are_announced(make_monitor: MakeMonitor, clock:
             None,
             {"status": "down"},
             TypeError,
-            "^status must be a Status, .* not 'down'",
+            "^status must be a Status, .* not str",
         ),
         ("drive", None, {"reason": 7}, TypeError, "^reason must be a str, not int"),
     ],

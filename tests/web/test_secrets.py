@@ -36,7 +36,7 @@ DATABASE, DRIVE = "marker-database", "marker-drive"
 HOST = "marker-host"
 
 # What nobody may see.
-TEXT, ANSWER = "marker-text-of-an-exception", "marker-that-is-no-answer"
+TEXT, ANSWER = "marker-text-of-an-exception", "no-answer"  # short: as str(KeyError()) is
 CREDENTIALS = {
     "wrong": "marker-wrong-credential",
     "foreign": "marker-foreign-credential",
