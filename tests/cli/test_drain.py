@@ -91,8 +91,10 @@ def test_a_folder_that_is_not_there_is_named(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_that_cannot_be_looked_at_is_named(run: Run, make_app: MakeApp) -> None:
-    app = make_app(DRAIN_FILE="d" * 300, GROUPS={"ready": ["availability"]})
+def test_a_file_that_cannot_be_looked_at_is_named(
+    run: Run, make_app: MakeApp, tmp_path: pathlib.Path
+) -> None:
+    app = make_app(DRAIN_FILE=str(tmp_path / ("d" * 300)), GROUPS={"ready": ["availability"]})
 
     result = run(app, "undrain")
 
