@@ -391,3 +391,13 @@ def test_a_group_that_is_not_for_readiness_may_have_any_probe(
     health.add_probe(lambda: True, name="drive", tags=["third-party"])
 
     assert names(run, make_app(**SOON, GROUPS={"search": ["drive"]})) == []
+
+
+def test_without_an_organization_its_probes_do_not_run(
+    run: Run, make_app: MakeApp, health: ConnectorHealth
+) -> None:
+    drive = Told(False)
+    health.add_probe(drive, name="drive", scope="organization")
+
+    assert names(run, make_app(**SOON)) == []
+    assert drive.runs == 0
